@@ -1,0 +1,10 @@
+import { defineConfig } from "vitest/config"
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    globalSetup: ["test/support/globalSetup.ts"],
+    sequence: { concurrent: false },
+    testTimeout: 30_000,
+    reporters: ["default"]
+  }
+})
