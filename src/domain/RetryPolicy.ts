@@ -1,0 +1,44 @@
+/**
+ * When a failed delivery is tried again. Pure arithmetic: the delay becomes a column, so it survives any restart.
+ */
+import type { DeliveryFailure } from "./DeliveryError.ts"
+import * as DeliveryError from "./DeliveryError.ts"
+
+export interface RetryPolicy {
+  /** Attempts that may be charged to one delivery, the first included. */
+  readonly maxAttempts: number
+  readonly baseDelayMs: number
+  readonly maxDelayMs: number
+  readonly backoffFactor: number
+}
+
+/** What becomes of a delivery after a failed attempt. */
+export type Decision =
+  | { readonly status: "failed_retryable"; readonly delayMs: number }
+  | { readonly status: "failed_permanent" }
+
+const jitterShare = 0.2
+
+/**
+ * Milliseconds before the attempt that follows the `attempt`th: `min(maxDelay, base · factor^(attempt-1))`, spread by
+ * ±20 % so that what failed together does not return together, and never less than the receiver asked for.
+ * `jitter` is in [0, 1); the caller draws it, so that this stays pure.
+ */
+export const delayMs = (policy: RetryPolicy, attempt: number, jitter: number, retryAfterMs: number | null): number => {
+  const backoffMs = Math.min(policy.maxDelayMs, policy.baseDelayMs * policy.backoffFactor ** (attempt - 1))
+  const spreadMs = backoffMs * (1 - jitterShare + 2 * jitterShare * jitter)
+  return Math.round(Math.max(spreadMs, Math.min(retryAfterMs ?? 0, policy.maxDelayMs)))
+}
+
+/**
+ * Decides after a failed attempt. `charged` counts the attempts spent so far, this one included where it is charged;
+ * an uncharged failure is never the last one.
+ */
+export const decide = (policy: RetryPolicy, charged: number, failure: DeliveryFailure, jitter: number): Decision => {
+  if (failure._tag === "PermanentFailure") return { status: "failed_permanent" }
+  if (charged >= policy.maxAttempts && !DeliveryError.isUncharged(failure.class)) return { status: "failed_permanent" }
+  return {
+    status: "failed_retryable",
+    delayMs: delayMs(policy, Math.max(charged, 1), jitter, failure.retryAfterMs)
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Takes what must not travel out of a payload before it is stored: values under keys that name a credential or a
+ * personal number, at any depth, and values at the event type's own paths.
+ */
+import { type Json, JsonFloat, type JsonObject } from "./Json.ts"
+
+export const redacted = "[REDACTED]"
+
+// Whole words, so that `access_token`, `accessToken` and `X-Api-Key` match and `tokenizer` or `secretary` don't.
+const sensitiveWords = new Set([
+  "authorization",
+  "cpf",
+  "cvc",
+  "cvv",
+  "passphrase",
+  "passwd",
+  "password",
+  "pwd",
+  "secret",
+  "senha",
+  "ssn",
+  "token"
+])
+const sensitivePairs = new Set(["api key", "card number", "private key"])
+const sensitiveSpellings = new Set(["apikey", "cardnumber", "privatekey"])
+
+const words = (key: string): ReadonlyArray<string> =>
+  key
+    .replace(/([a-z0-9])([A-Z])/g, "$1 $2")
+    .toLowerCase()
+    .split(/[^a-z0-9]+/)
+
+/** Whether a member of this name is redacted whatever the event type. */
+export const isSensitiveKey = (key: string): boolean => {
+  const parts = words(key)
+  return parts.some((word, i) =>
+    sensitiveWords.has(word) || sensitiveSpellings.has(word) || sensitivePairs.has(`${word} ${parts[i + 1] ?? ""}`)
+  )
+}
+
+// A key is judged again in every event, and publishers use few: a bounded memory of verdicts.
+const verdicts = new Map<string, boolean>()
+const verdictsMax = 10_000
+
+const isSensitive = (key: string): boolean => {
+  const known = verdicts.get(key)
+  if (known !== undefined) return known
+  const verdict = isSensitiveKey(key)
+  if (verdicts.size < verdictsMax) verdicts.set(key, verdict)
+  return verdict
+}
+
+/**
+ * The payload with sensitive values replaced by `"[REDACTED]"`. `paths` are dotted (`customer.email`); a path goes
+ * through arrays by itself and `*` stands for any one member. Null stays null: it tells nothing.
+ */
+export const filter = (payload: Json, paths: ReadonlyArray<string> = []): Json =>
+  redact(payload, paths.map((path) => path.split(".")))
+
+const isArray = (value: Json): value is ReadonlyArray<Json> => Array.isArray(value)
+
+const isObject = (value: Json): value is JsonObject =>
+  typeof value === "object" && value !== null && !(value instanceof JsonFloat)
+
+type Paths = ReadonlyArray<ReadonlyArray<string>>
+
+const redact = (value: Json, paths: Paths): Json => {
+  if (isArray(value)) return value.map((item) => redact(item, paths))
+  if (!isObject(value)) return value
+  const filtered: Record<string, Json> = Object.create(null)
+  for (const key of Object.keys(value)) {
+    const member = value[key] ?? null
+    const below = paths.filter(([head]) => head === key || head === "*").map(([, ...rest]) => rest)
+    const here = isSensitive(key) || below.some((rest) => rest.length === 0)
+    filtered[key] = here && member !== null ? redacted : redact(member, below)
+  }
+  return filtered
+}

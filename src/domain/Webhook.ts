@@ -1,0 +1,53 @@
+/** A registered endpoint: where to deliver, what, with which headers and secret, and how it has been doing. */
+import * as Schema from "effect/Schema"
+import { Subscription } from "./EventType.ts"
+import { ClientId, WebhookId } from "./Ids.ts"
+import { SignatureScheme } from "./SignatureScheme.ts"
+
+/** Who or what switched a webhook off: its owner, or a receiver that answered 410 Gone. */
+export const DeactivationReason = Schema.Literal("owner", "gone")
+export type DeactivationReason = typeof DeactivationReason.Type
+
+export const CircuitState = Schema.Literal("closed", "open", "half_open")
+export type CircuitState = typeof CircuitState.Type
+
+export const WebhookName = Schema.Trimmed.pipe(Schema.minLength(1), Schema.maxLength(120))
+export const WebhookDescription = Schema.String.pipe(Schema.maxLength(1_000))
+export const Subscriptions = Schema.Array(Subscription).pipe(Schema.minItems(1), Schema.maxItems(100))
+export const RetryCount = Schema.Int.pipe(
+  Schema.between(1, 20),
+  Schema.annotations({ description: "Attempts per delivery, the first included." })
+)
+export const TimeoutMs = Schema.Int.pipe(
+  Schema.between(100, 20_000),
+  Schema.annotations({ description: "Milliseconds for one attempt, from the DNS question to the last byte." })
+)
+export const SignatureSchemes = Schema.Array(SignatureScheme).pipe(
+  Schema.minItems(1),
+  Schema.annotations({ description: "Which signature headers the receiver gets." })
+)
+
+export const Webhook = Schema.Struct({
+  id: WebhookId,
+  clientId: ClientId,
+  name: Schema.NullOr(Schema.String),
+  description: Schema.NullOr(Schema.String),
+  url: Schema.String,
+  events: Schema.Array(Subscription),
+  /** Names of the custom headers; their values are encrypted at rest and never read back. */
+  headerNames: Schema.Array(Schema.String),
+  signatures: Schema.Array(SignatureScheme),
+  isActive: Schema.Boolean,
+  deactivationReason: Schema.NullOr(DeactivationReason),
+  /** Failed attempts in a row; a success sets it to 0. */
+  failureCount: Schema.Int,
+  circuit: CircuitState,
+  retryCount: Schema.Int,
+  timeoutMs: Schema.Int,
+  lastSuccessfulDeliveryAt: Schema.NullOr(Schema.DateTimeUtcFromSelf),
+  lastFailureAt: Schema.NullOr(Schema.DateTimeUtcFromSelf),
+  secretExpiresAt: Schema.NullOr(Schema.DateTimeUtcFromSelf),
+  createdAt: Schema.DateTimeUtcFromSelf,
+  updatedAt: Schema.DateTimeUtcFromSelf
+})
+export interface Webhook extends Schema.Schema.Type<typeof Webhook> {}
