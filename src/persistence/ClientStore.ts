@@ -1,0 +1,171 @@
+/** Tenants and their API keys. */
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as SqlSchema from "@effect/sql/SqlSchema"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { ApiKey, Client } from "../domain/Client.ts"
+import { ClientId, type KeyId, toUuid } from "../domain/Ids.ts"
+import * as Page from "../domain/Page.ts"
+import { KeyUuid, Timestamp } from "./Columns.ts"
+import { PersistenceError } from "./Postgres.ts"
+
+const ClientRow = Schema.Struct({ ...Client.fields, createdAt: Timestamp })
+
+const KeyRow = Schema.Struct({
+  ...ApiKey.fields,
+  id: KeyUuid,
+  createdAt: Timestamp,
+  expiresAt: Schema.NullOr(Timestamp),
+  revokedAt: Schema.NullOr(Timestamp)
+})
+
+const NewKey = Schema.Struct({
+  ...Schema.Struct(ApiKey.fields).pick("clientId", "role", "name").fields,
+  id: KeyUuid,
+  expiresAt: Schema.NullOr(Timestamp),
+  secretHash: Schema.Uint8ArrayFromSelf
+})
+
+const LiveKey = Schema.Struct({
+  ...Schema.Struct(ApiKey.fields).pick("clientId", "role").fields,
+  id: KeyUuid,
+  secretHash: Schema.Uint8ArrayFromSelf
+})
+
+const insert = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findOne({
+    Request: Schema.Struct(Client.fields).pick("id", "name"),
+    Result: ClientRow,
+    execute: ({ id, name }) =>
+      sql`INSERT INTO clients (id, name) VALUES (${id}, ${name}) ON CONFLICT DO NOTHING RETURNING *`
+  })
+
+const find = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findOne({
+    Request: ClientId,
+    Result: ClientRow,
+    execute: (id) => sql`SELECT * FROM clients WHERE id = ${id}`
+  })
+
+const page = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findAll({
+    Request: Schema.Struct({ after: Schema.NullOr(Schema.String), rows: Schema.Int }),
+    Result: ClientRow,
+    execute: ({ after, rows }) =>
+      sql`
+        SELECT c.* FROM clients c
+        LEFT JOIN clients cursor ON cursor.id = ${after}
+        WHERE cursor.id IS NULL OR (c.created_at, c.id) < (cursor.created_at, cursor.id)
+        ORDER BY c.created_at DESC, c.id DESC LIMIT ${rows}
+      `
+  })
+
+const insertKey = (sql: SqlClient.SqlClient) =>
+  SqlSchema.single({
+    Request: NewKey,
+    Result: KeyRow,
+    execute: (key) =>
+      sql`
+        INSERT INTO api_keys (id, client_id, role, name, secret_hash, expires_at)
+        VALUES (${key.id}, ${key.clientId}, ${key.role}, ${key.name}, ${key.secretHash}, ${key.expiresAt})
+        RETURNING *
+      `
+  })
+
+const keyPage = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findAll({
+    Request: Schema.Struct({ client: ClientId, after: Schema.NullOr(Schema.String), rows: Schema.Int }),
+    Result: KeyRow,
+    execute: ({ client, after, rows }) =>
+      sql`
+        SELECT * FROM api_keys
+        WHERE client_id = ${client} AND (${after}::uuid IS NULL OR id < ${after}::uuid)
+        ORDER BY id DESC LIMIT ${rows}
+      `
+  })
+
+const liveKey = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findOne({
+    Request: KeyUuid,
+    Result: LiveKey,
+    execute: (id) =>
+      sql`
+        SELECT id, client_id, role, secret_hash FROM api_keys
+        WHERE id = ${id} AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+      `
+  })
+
+const revoke = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findOne({
+    Request: Schema.Struct({ client: ClientId, id: KeyUuid }),
+    Result: Schema.Struct({ id: KeyUuid }),
+    execute: ({ client, id }) =>
+      sql`
+        UPDATE api_keys SET revoked_at = coalesce(revoked_at, now())
+        WHERE id = ${id} AND client_id = ${client} RETURNING id
+      `
+  })
+
+export class ClientStore extends Context.Tag("deeper-hub-webhooks/persistence/ClientStore")<ClientStore, {
+  /** Answers none where the id is taken. */
+  readonly insert: (client: Pick<Client, "id" | "name">) => Effect.Effect<Option.Option<Client>, PersistenceError>
+  readonly exists: (id: ClientId) => Effect.Effect<boolean, PersistenceError>
+  readonly list: (page: Page.PageRequest) => Effect.Effect<Page.Page<Client>, PersistenceError>
+  readonly insertKey: (key: typeof NewKey.Type) => Effect.Effect<ApiKey, PersistenceError>
+  readonly listKeys: (client: ClientId, page: Page.PageRequest) => Effect.Effect<Page.Page<ApiKey>, PersistenceError>
+  /** The key with its secret's hash, unless it was revoked or has expired. */
+  readonly liveKey: (id: KeyId) => Effect.Effect<Option.Option<typeof LiveKey.Type>, PersistenceError>
+  /** Whether there is an operator's key that is neither revoked nor expired. */
+  readonly hasOperator: Effect.Effect<boolean, PersistenceError>
+  /** Revokes a key for good; answers false where the client has no such key. */
+  readonly revokeKey: (client: ClientId, id: KeyId) => Effect.Effect<boolean, PersistenceError>
+}>() {
+  static readonly layer = Layer.effect(
+    this,
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const statements = {
+        insert: insert(sql),
+        find: find(sql),
+        page: page(sql),
+        insertKey: insertKey(sql),
+        keyPage: keyPage(sql),
+        liveKey: liveKey(sql),
+        revoke: revoke(sql)
+      }
+      return ClientStore.of({
+        insert: (client) => statements.insert(client).pipe(PersistenceError.refail("ClientStore.insert")),
+        exists: (id) =>
+          statements.find(id).pipe(Effect.map(Option.isSome), PersistenceError.refail("ClientStore.exists")),
+        list: (request) =>
+          statements.page({ after: request.after, rows: request.limit + 1 }).pipe(
+            Effect.map((rows) => Page.fromRows(rows, request, (client) => client.id)),
+            PersistenceError.refail("ClientStore.list")
+          ),
+        insertKey: (key) =>
+          statements.insertKey(key).pipe(
+            Effect.catchTag("NoSuchElementException", Effect.die),
+            PersistenceError.refail("ClientStore.insertKey")
+          ),
+        listKeys: (client, request) =>
+          statements.keyPage({ client, after: request.after, rows: request.limit + 1 }).pipe(
+            Effect.map((rows) => Page.fromRows(rows, request, (key) => toUuid(key.id))),
+            PersistenceError.refail("ClientStore.listKeys")
+          ),
+        liveKey: (id) => statements.liveKey(id).pipe(PersistenceError.refail("ClientStore.liveKey")),
+        hasOperator: sql`
+          SELECT FROM api_keys
+          WHERE role = 'operator' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) LIMIT 1
+        `.pipe(Effect.map((rows) => rows.length > 0), PersistenceError.refail("ClientStore.hasOperator")),
+        revokeKey: (client, id) =>
+          statements.revoke({ client, id }).pipe(
+            Effect.map(Option.isSome),
+            PersistenceError.refail("ClientStore.revokeKey")
+          )
+      })
+    })
+  )
+}

@@ -1,0 +1,187 @@
+/** Deliveries as a record: what was sent, what came back, and the wish to have it sent again. */
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as SqlSchema from "@effect/sql/SqlSchema"
+import * as Context from "effect/Context"
+import type * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { Exchange } from "../domain/Attempt.ts"
+import { Reach } from "../domain/Client.ts"
+import { Attempt, Delivery, DeliveryStatus } from "../domain/Delivery.ts"
+import { EventTypeName } from "../domain/EventType.ts"
+import { type DeliveryId, toUuid, type WebhookId } from "../domain/Ids.ts"
+import * as Page from "../domain/Page.ts"
+import { AttemptUuid, DeliveryUuid, EventUuid, Timestamp, WebhookUuid } from "./Columns.ts"
+import { PersistenceError } from "./Postgres.ts"
+
+const DeliveryRow = Schema.Struct({
+  ...Delivery.fields,
+  id: DeliveryUuid,
+  webhookId: WebhookUuid,
+  eventId: EventUuid,
+  nextRetryAt: Schema.NullOr(Timestamp),
+  createdAt: Timestamp,
+  deliveredAt: Schema.NullOr(Timestamp)
+})
+
+const AttemptRow = Schema.Struct({
+  ...Attempt.omit("exchange").fields,
+  id: AttemptUuid,
+  startedAt: Timestamp,
+  durationMs: Schema.NullOr(Schema.Int),
+  peerAddress: Schema.NullOr(Schema.String),
+  responseCode: Schema.NullOr(Schema.Int),
+  responseHeaders: Schema.NullOr(Exchange.fields.headers),
+  responseBody: Schema.NullOr(Schema.Uint8ArrayFromSelf),
+  responseTruncated: Schema.NullOr(Schema.Boolean),
+  responseError: Schema.NullOr(Schema.String)
+})
+
+/** A delivery read alone: `body` is what was or will be sent. */
+export interface DeliveryDetail extends Delivery {
+  readonly body: string
+  readonly attempts: ReadonlyArray<Attempt>
+}
+
+export interface DeliveryFilter {
+  readonly status: DeliveryStatus | null
+  readonly eventType: EventTypeName | null
+  /** Created at this moment or later. */
+  readonly from: DateTime.Utc | null
+  /** Created before this moment. */
+  readonly to: DateTime.Utc | null
+}
+
+/** What a wish to send again met. */
+export type Requeued = "requeued" | "under_way" | "not_found"
+
+const list = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findAll({
+    Request: Schema.Struct({
+      webhook: WebhookUuid,
+      status: Schema.NullOr(DeliveryStatus),
+      eventType: Schema.NullOr(EventTypeName),
+      from: Schema.NullOr(Timestamp),
+      to: Schema.NullOr(Timestamp),
+      after: Schema.NullOr(Schema.String),
+      rows: Schema.Int
+    }),
+    Result: DeliveryRow,
+    execute: ({ after, eventType, from, rows, status, to, webhook }) =>
+      sql`
+        SELECT * FROM deliveries
+        WHERE webhook_id = ${webhook}
+          AND (${status}::text IS NULL OR status = ${status})
+          AND (${eventType}::text IS NULL OR event_type = ${eventType})
+          AND (${from}::timestamptz IS NULL OR (id >= uuid_v7_floor(${from}::timestamptz) AND created_at >= ${from}))
+          AND (${to}::timestamptz IS NULL OR created_at < ${to})
+          AND (${after}::uuid IS NULL OR id < ${after})
+        ORDER BY id DESC LIMIT ${rows}
+      `
+  })
+
+const find = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findOne({
+    Request: Schema.Struct({ ...Reach.fields, id: DeliveryUuid }),
+    Result: Schema.Struct({ ...DeliveryRow.fields, body: Schema.String }),
+    execute: ({ id, only }) =>
+      sql`
+        SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event_id
+        WHERE d.id = ${id} AND (${only}::text IS NULL OR d.client_id = ${only})
+      `
+  })
+
+const attempts = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findAll({
+    Request: DeliveryUuid,
+    Result: AttemptRow,
+    execute: (id) => sql`SELECT * FROM attempts WHERE delivery_id = ${id} ORDER BY number`
+  })
+
+const requeue = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findOne({
+    Request: Schema.Struct({ ...Reach.fields, id: DeliveryUuid }),
+    Result: Schema.Struct({ requeued: Schema.Boolean }),
+    execute: ({ id, only }) =>
+      sql`
+        WITH wanted AS (
+          SELECT id, lease_token FROM deliveries
+          WHERE id = ${id} AND (${only}::text IS NULL OR client_id = ${only})
+          FOR UPDATE
+        ), requeued AS (
+          UPDATE deliveries d SET
+            status = 'pending', next_retry_at = now(), charged_count = 0, delivered_at = NULL
+          FROM wanted w WHERE d.id = w.id AND w.lease_token IS NULL
+          RETURNING d.id
+        )
+        SELECT EXISTS (SELECT FROM requeued) AS requeued FROM wanted
+      `
+  })
+
+export class DeliveryHistory extends Context.Tag("deeper-hub-webhooks/persistence/DeliveryHistory")<DeliveryHistory, {
+  readonly list: (
+    webhook: WebhookId,
+    filter: DeliveryFilter,
+    page: Page.PageRequest
+  ) => Effect.Effect<Page.Page<Delivery>, PersistenceError>
+  readonly find: (reach: Reach, id: DeliveryId) => Effect.Effect<Option.Option<DeliveryDetail>, PersistenceError>
+  /** Makes the delivery due now, with all its attempts before it again, unless an attempt is under way. */
+  readonly requeue: (reach: Reach, id: DeliveryId) => Effect.Effect<Requeued, PersistenceError>
+}>() {
+  static readonly layer = Layer.effect(this, Effect.suspend(() => make))
+}
+
+const make = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const statements = {
+    list: list(sql),
+    find: find(sql),
+    attempts: attempts(sql),
+    requeue: requeue(sql)
+  }
+  return DeliveryHistory.of({
+    list: (webhook, filter, page) =>
+      statements.list({ webhook, ...filter, after: page.after, rows: page.limit + 1 }).pipe(
+        Effect.map((rows) => Page.fromRows(rows, page, (delivery) => toUuid(delivery.id))),
+        PersistenceError.refail("DeliveryHistory.list")
+      ),
+    find: (reach, id) =>
+      statements.find({ ...reach, id }).pipe(
+        Effect.flatMap(Option.match({
+          onNone: () => Effect.succeedNone,
+          onSome: (delivery) =>
+            Effect.asSome(
+              Effect.map(statements.attempts(id), (rows) => ({ ...delivery, attempts: rows.map(attemptOf) }))
+            )
+        })),
+        PersistenceError.refail("DeliveryHistory.find")
+      ),
+    requeue: (reach, id) =>
+      statements.requeue({ ...reach, id }).pipe(
+        Effect.map(Option.match({
+          onNone: (): Requeued => "not_found",
+          onSome: (row): Requeued => row.requeued ? "requeued" : "under_way"
+        })),
+        PersistenceError.refail("DeliveryHistory.requeue")
+      )
+  })
+})
+
+const attemptOf = (row: typeof AttemptRow.Type): Attempt => {
+  const { errorClass, errorMessage, id, number, result, startedAt } = row
+  return { id, number, result, errorClass, errorMessage, startedAt, exchange: exchangeOf(row) }
+}
+
+const exchangeOf = (row: typeof AttemptRow.Type): Exchange | null =>
+  row.durationMs === null ? null : new Exchange({
+    startedAt: row.startedAt.epochMillis,
+    durationMs: row.durationMs,
+    peerAddress: row.peerAddress,
+    status: row.responseCode,
+    headers: row.responseHeaders ?? {},
+    body: row.responseBody ?? new Uint8Array(),
+    bodyTruncated: row.responseTruncated ?? false,
+    bodyError: row.responseError
+  })

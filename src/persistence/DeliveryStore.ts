@@ -1,0 +1,50 @@
+/**
+ * Deliveries as work: who may send what now, and what came of it.
+ *
+ * A claim leases due deliveries to one node and commits; no transaction is open while a request is under way. Every
+ * write of an outcome names the lease under which the attempt ran, so a node that slept through its lease changes
+ * nothing. Times that decide anything are the database's.
+ */
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { DeliveryId } from "../domain/Ids.ts"
+import { type Claim, claim, type ClaimedDelivery, type ClaimRequest } from "./Claim.ts"
+import * as Leases from "./Leases.ts"
+import { type Outcome, record } from "./Outcomes.ts"
+import { PersistenceError } from "./Postgres.ts"
+
+export class DeliveryStore extends Context.Tag("deeper-hub-webhooks/persistence/DeliveryStore")<DeliveryStore, {
+  /**
+   * Leases up to `limit` due deliveries: some of each webhook that has any, oldest first, so that no backlog keeps the
+   * others waiting. Those of a webhook that is switched off are put on hold instead.
+   */
+  readonly claim: (request: ClaimRequest) => Effect.Effect<Claim, PersistenceError>
+  /** Writes what came of attempts, in one statement; answers the deliveries whose lease still stood. */
+  readonly record: (outcomes: ReadonlyArray<Outcome>) => Effect.Effect<ReadonlySet<DeliveryId>, PersistenceError>
+  /** Gives back leased deliveries that were never sent. */
+  readonly release: (
+    deliveries: ReadonlyArray<Pick<ClaimedDelivery, "id" | "leaseToken">>
+  ) => Effect.Effect<void, PersistenceError>
+  /** Deliveries whose node died: an attempt with unknown outcome is written and they are due again. How many. */
+  readonly reclaimExpired: Effect.Effect<number, PersistenceError>
+  /** Lets out deliveries on hold whose webhook is active again, or deleted. How many. */
+  readonly releaseHolds: Effect.Effect<number, PersistenceError>
+}>() {
+  static readonly layer = Layer.effect(
+    this,
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const claimDue = claim(sql)
+      return DeliveryStore.of({
+        claim: (request) => claimDue(request).pipe(PersistenceError.refail("DeliveryStore.claim")),
+        record: (outcomes) => record(sql, outcomes).pipe(PersistenceError.refail("DeliveryStore.record")),
+        release: (deliveries) =>
+          Leases.release(sql, deliveries).pipe(Effect.asVoid, PersistenceError.refail("DeliveryStore.release")),
+        reclaimExpired: Leases.reclaimExpired(sql).pipe(PersistenceError.refail("DeliveryStore.reclaimExpired")),
+        releaseHolds: Leases.releaseHolds(sql).pipe(PersistenceError.refail("DeliveryStore.releaseHolds"))
+      })
+    })
+  )
+}

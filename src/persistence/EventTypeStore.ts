@@ -1,0 +1,107 @@
+/** The catalogue of event types. */
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as SqlSchema from "@effect/sql/SqlSchema"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { EventType, EventTypeName } from "../domain/EventType.ts"
+import { JsonFromText, Timestamp } from "./Columns.ts"
+import { PersistenceError } from "./Postgres.ts"
+
+const EventTypeRow = Schema.Struct({
+  ...EventType.fields,
+  example: Schema.NullOr(JsonFromText),
+  schema: Schema.NullOr(JsonFromText),
+  createdAt: Timestamp,
+  updatedAt: Timestamp
+})
+
+/** `example` and `schema` are JSON text. */
+const Description = Schema.Struct({
+  ...Schema.Struct(EventType.fields).pick("name", "description", "sensitivePaths").fields,
+  example: Schema.NullOr(Schema.String),
+  schema: Schema.NullOr(Schema.String)
+})
+
+const list = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findAll({
+    Request: Schema.Void,
+    Result: EventTypeRow,
+    execute: () => sql`SELECT * FROM event_types ORDER BY name`
+  })
+
+const put = (sql: SqlClient.SqlClient) =>
+  SqlSchema.single({
+    Request: Description,
+    Result: EventTypeRow,
+    execute: (entry) =>
+      sql`
+        INSERT INTO event_types (name, description, example, schema, sensitive_paths)
+        VALUES (${entry.name}, ${entry.description}, ${entry.example}, ${entry.schema}, ${entry.sensitivePaths})
+        ON CONFLICT (name) DO UPDATE SET
+          description = excluded.description, example = excluded.example, schema = excluded.schema,
+          sensitive_paths = excluded.sensitive_paths, updated_at = now()
+        RETURNING *
+      `
+  })
+
+const remove = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findOne({
+    Request: EventTypeName,
+    Result: Schema.Struct({ name: EventTypeName }),
+    execute: (name) => sql`DELETE FROM event_types WHERE name = ${name} RETURNING name`
+  })
+
+const sensitive = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findAll({
+    Request: Schema.Array(EventTypeName),
+    Result: EventTypeRow.pick("name", "sensitivePaths"),
+    execute: (names) =>
+      sql`
+        SELECT name, sensitive_paths FROM event_types
+        WHERE name = ANY(${names}) AND sensitive_paths <> '{}'
+      `
+  })
+
+export class EventTypeStore extends Context.Tag("deeper-hub-webhooks/persistence/EventTypeStore")<EventTypeStore, {
+  /** The whole catalogue by name. It is made by hand, so it is never long. */
+  readonly list: Effect.Effect<ReadonlyArray<EventType>, PersistenceError>
+  /** Creates the entry, or replaces what it says. */
+  readonly put: (entry: typeof Description.Type) => Effect.Effect<EventType, PersistenceError>
+  /** Answers false where there is no such entry. */
+  readonly remove: (name: EventTypeName) => Effect.Effect<boolean, PersistenceError>
+  /** The paths to redact, for each of the types that has any. */
+  readonly sensitivePaths: (
+    names: ReadonlyArray<EventTypeName>
+  ) => Effect.Effect<ReadonlyMap<EventTypeName, ReadonlyArray<string>>, PersistenceError>
+}>() {
+  static readonly layer = Layer.effect(
+    this,
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const statements = {
+        list: list(sql),
+        put: put(sql),
+        remove: remove(sql),
+        sensitive: sensitive(sql)
+      }
+      return EventTypeStore.of({
+        list: statements.list().pipe(PersistenceError.refail("EventTypeStore.list")),
+        put: (entry) =>
+          statements.put(entry).pipe(
+            Effect.catchTag("NoSuchElementException", Effect.die),
+            PersistenceError.refail("EventTypeStore.put")
+          ),
+        remove: (name) =>
+          statements.remove(name).pipe(Effect.map(Option.isSome), PersistenceError.refail("EventTypeStore.remove")),
+        sensitivePaths: (names) =>
+          statements.sensitive(names).pipe(
+            Effect.map((rows) => new Map(rows.map((row) => [row.name, row.sensitivePaths]))),
+            PersistenceError.refail("EventTypeStore.sensitivePaths")
+          )
+      })
+    })
+  )
+}

@@ -1,0 +1,82 @@
+/**
+ * The connection to Postgres, and the one error that its users see: the database could not do it now. A row that does
+ * not decode or a statement that does not parse is a bug, and dies as one.
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { SqlError } from "@effect/sql/SqlError"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { isParseError, type ParseError } from "effect/ParseResult"
+import * as Redacted from "effect/Redacted"
+import * as String from "effect/String"
+import { Pool } from "pg"
+
+export class PersistenceError extends Data.TaggedError("PersistenceError")<{
+  readonly operation: string
+  readonly cause: unknown
+}> {
+  override get message() {
+    return `Postgres could not do ${this.operation}: ${reason(this.cause)}`
+  }
+
+  /** Translates what is expected of a database, and lets bugs stay bugs. */
+  static readonly refail = (operation: string) =>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, Exclude<E, SqlError | ParseError> | PersistenceError, R> =>
+    Effect.catchAll(self, (error): Effect.Effect<never, Exclude<E, SqlError | ParseError> | PersistenceError> => {
+      if (isParseError(error)) return Effect.die(error)
+      if (!(error instanceof SqlError)) return Effect.fail(error as Exclude<E, SqlError | ParseError>)
+      return isBug(error) ? Effect.die(error) : Effect.fail(new PersistenceError({ operation, cause: error }))
+    })
+}
+
+const codeOf = (cause: unknown): string => {
+  const inner = cause instanceof SqlError ? cause.cause : cause
+  return inner instanceof Error && "code" in inner && typeof inner.code === "string" ? inner.code : ""
+}
+
+const reason = (cause: unknown): string =>
+  cause instanceof SqlError && cause.cause instanceof Error ? cause.cause.message : globalThis.String(cause)
+
+// SQLSTATE classes 22 (data), 23 (constraint) and 42 (syntax or access): the statement is wrong, trying again won't help.
+const isBug = (error: SqlError): boolean => /^(22|23|42)/.test(codeOf(error))
+
+export interface PostgresOptions {
+  readonly url: Redacted.Redacted
+  readonly poolMax: number
+  /** A bound on every statement: a connection whose other end is gone would wait for ever otherwise. */
+  readonly queryTimeout: Duration.DurationInput
+}
+
+export const layer = (options: PostgresOptions) =>
+  PgClient.layerFromPool({
+    transformQueryNames: String.camelToSnake,
+    transformResultNames: String.snakeToCamel,
+    // Keys inside JSON columns (header names) are data, not column names.
+    transformJson: false,
+    acquire: Effect.acquireRelease(
+      Effect.tryPromise({
+        try: () => openPool(options),
+        catch: (cause) => new SqlError({ cause, message: "could not connect" })
+      }),
+      (pool) => Effect.promise(() => pool.end())
+    )
+  })
+
+const openPool = async (options: PostgresOptions) => {
+  const pool = new Pool({
+    connectionString: Redacted.value(options.url),
+    max: options.poolMax,
+    application_name: "deeper-hub-webhooks",
+    connectionTimeoutMillis: 5_000,
+    query_timeout: Duration.toMillis(options.queryTimeout),
+    keepAlive: true
+  })
+  // An idle connection that the server ends raises `error`; without a listener it would end the process.
+  pool.on("error", () => {})
+  pool.on("connect", (client) => client.on("error", () => {}))
+  await pool.query("SELECT 1")
+  return pool
+}

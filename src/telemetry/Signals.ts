@@ -1,0 +1,27 @@
+/**
+ * Facts that the parts announce to each other within one process. Sliding: a slow listener loses the oldest and never
+ * slows a delivery, so nothing may depend on hearing every one; the database is where the truth is.
+ */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import type { DeliveryStatus } from "../domain/Delivery.ts"
+import type { DeliveryId, WebhookId } from "../domain/Ids.ts"
+
+export type Signal = Data.TaggedEnum<{
+  /** Deliveries were committed, requeued or released: there may be work. */
+  WorkArrived: {}
+  /** An attempt's outcome is on record. */
+  AttemptRecorded: {
+    readonly deliveryId: DeliveryId
+    readonly webhookId: WebhookId
+    readonly status: Exclude<DeliveryStatus, "pending">
+  }
+}>
+export const Signal = Data.taggedEnum<Signal>()
+
+export class Signals extends Context.Tag("deeper-hub-webhooks/telemetry/Signals")<Signals, PubSub.PubSub<Signal>>() {
+  static readonly layer = Layer.scoped(this, Effect.acquireRelease(PubSub.sliding<Signal>(4_096), PubSub.shutdown))
+}
