@@ -1,0 +1,144 @@
+/**
+ * The whole service on one screen. Read each pipe bottom-up: what a line provides is available to every line above it,
+ * and closes after them.
+ */
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
+import { createServer } from "node:http"
+import { fileURLToPath } from "node:url"
+import * as HttpServer from "./api/HttpServer.ts"
+import { AppConfig } from "./AppConfig.ts"
+import * as FirstBoot from "./FirstBoot.ts"
+import { Backlog } from "./persistence/Backlog.ts"
+import { ClientStore } from "./persistence/ClientStore.ts"
+import { DeliveryHistory } from "./persistence/DeliveryHistory.ts"
+import { DeliveryStore } from "./persistence/DeliveryStore.ts"
+import * as EmbeddedPostgres from "./persistence/EmbeddedPostgres.ts"
+import { EventStore } from "./persistence/EventStore.ts"
+import { EventTypeStore } from "./persistence/EventTypeStore.ts"
+import * as Migrations from "./persistence/Migrations.ts"
+import { Partitions } from "./persistence/Partitions.ts"
+import * as Postgres from "./persistence/Postgres.ts"
+import { WebhookStore } from "./persistence/WebhookStore.ts"
+import * as Actors from "./runtime/Actors.ts"
+import { Supervisor } from "./runtime/Supervisor.ts"
+import { Clients } from "./service/Clients.ts"
+import { Courier } from "./service/Courier.ts"
+import { DeliveryLog } from "./service/DeliveryLog.ts"
+import { EventBus, EventBusPort } from "./service/EventBus.ts"
+import { EventTypes } from "./service/EventTypes.ts"
+import { Webhooks } from "./service/Webhooks.ts"
+import { WebhookService } from "./service/WebhookService.ts"
+import { PayloadSigner } from "./signing/PayloadSigner.ts"
+import { SecretBox } from "./signing/SecretBox.ts"
+import { Signals } from "./telemetry/Signals.ts"
+import * as Telemetry from "./telemetry/Telemetry.ts"
+import { version } from "./telemetry/Version.ts"
+import { AddressPolicy, listeningOn } from "./transport/AddressPolicy.ts"
+import { UrlGuard } from "./transport/UrlGuard.ts"
+import { WebhookClient } from "./transport/WebhookClient.ts"
+
+const migrations = fileURLToPath(new URL("../migrations", import.meta.url))
+
+/** The server of DATABASE_URL, or one of our own; migrated, with partitions for the days to come. */
+const database = (config: AppConfig) => {
+  const connect = (url: Postgres.PostgresOptions["url"]) => Postgres.layer({ ...config.database, url })
+  const connected = Option.match(config.database.url, {
+    onSome: connect,
+    onNone: () =>
+      Layer.unwrapScoped(
+        Effect.map(EmbeddedPostgres.acquire({ dataDirectory: config.dataDirectory }), ({ url }) => connect(url))
+      )
+  })
+  const ready = Layer.effectDiscard(
+    Effect.zipRight(Migrations.run(migrations), Effect.flatMap(Partitions, (partitions) => partitions.ensure))
+  )
+  return ready.pipe(Layer.provideMerge(Partitions.layer), Layer.provideMerge(connected))
+}
+
+const stores = (config: AppConfig) =>
+  Layer.mergeAll(
+    Backlog.layer,
+    ClientStore.layer,
+    DeliveryHistory.layer,
+    DeliveryStore.layer,
+    EventStore.layer({ idempotencyTtl: config.idempotencyTtl }),
+    EventTypeStore.layer,
+    WebhookStore.layer
+  )
+
+const signing = (config: AppConfig) =>
+  Layer.merge(
+    PayloadSigner.layer,
+    Layer.unwrapEffect(Effect.map(FirstBoot.encryptionKeys(config), (keys) => SecretBox.layer(keys)))
+  )
+
+const transport = (config: AppConfig) => {
+  const own = config.port === 0 ? [] : listeningOn(config.host, config.port)
+  const policy = AddressPolicy.layer({ ...config.url, disallowed: [...config.url.disallowed, ...own] })
+  return Layer.merge(
+    WebhookClient.layer({ userAgent: config.userAgent }),
+    UrlGuard.layer({ schemes: config.url.schemes, ownHosts: [`${config.host}:${config.port}`] })
+  ).pipe(Layer.provide(policy))
+}
+
+const services = (config: AppConfig) =>
+  Layer.mergeAll(Clients.layer, EventBus.layer, EventTypes.layer, Webhooks.layer).pipe(
+    Layer.provideMerge(EventBusPort.layer),
+    Layer.provideMerge(DeliveryLog.layer),
+    Layer.provideMerge(WebhookService.layer({
+      payloadBytesMax: config.payloadBytesMax,
+      retryCount: config.retryPolicy.maxAttempts,
+      timeoutMs: config.httpTimeoutMs
+    })),
+    Layer.provideMerge(Courier.layer)
+  )
+
+const actors = (config: AppConfig) =>
+  Actors.layer({ ...config.dispatcher, enabled: config.enabled, retryPolicy: config.retryPolicy })
+
+/** Everything but the HTTP API: what a program that embeds the service runs. */
+const embedded = (config: AppConfig) =>
+  actors(config).pipe(
+    Layer.provideMerge(services(config)),
+    Layer.provideMerge(Layer.merge(signing(config), transport(config))),
+    Layer.provideMerge(stores(config)),
+    Layer.provideMerge(database(config)),
+    Layer.provideMerge(Layer.merge(Signals.layer, Supervisor.layer)),
+    Layer.provideMerge(NodeContext.layer),
+    Layer.provide(Telemetry.layer(config.otlpEndpoint, version)),
+    Layer.provide(Logger.minimumLogLevel(config.logLevel))
+  )
+
+const node = (config: AppConfig) =>
+  NodeHttpServer.layer(() => createServer({ headersTimeout: 10_000, requestTimeout: 30_000 }), {
+    host: config.host,
+    port: config.port
+  })
+
+/** The service with its HTTP API. */
+const server = (config: AppConfig) =>
+  HttpServer.layer({ bytesMax: config.requestBytesMax }).pipe(
+    Layer.provideMerge(node(config)),
+    Layer.provideMerge(embedded(config))
+  )
+
+/** Only what the administrative commands need. */
+const clients = (config: AppConfig) =>
+  Clients.layer.pipe(
+    Layer.provide(ClientStore.layer),
+    Layer.provide(database(config)),
+    Layer.provide(NodeContext.layer)
+  )
+
+/** All of these read their settings from the environment, or from the program's own `ConfigProvider`. */
+export const layerEmbedded = Layer.unwrapEffect(Effect.map(AppConfig, embedded))
+export const layer = Layer.unwrapEffect(Effect.map(AppConfig, server))
+export const layerClients = Layer.unwrapEffect(Effect.map(AppConfig, clients))
+export const layerDatabase = Layer.unwrapEffect(
+  Effect.map(AppConfig, (config) => database(config).pipe(Layer.provide(NodeContext.layer)))
+)

@@ -1,0 +1,94 @@
+/** Every setting: its name in the environment, its default and its bounds. Nothing else in `src/` reads the environment. */
+import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
+import * as LogLevel from "effect/LogLevel"
+import * as Schema from "effect/Schema"
+import { EncryptionKeys } from "./signing/EncryptionKeys.ts"
+import { AddressRangeFromString } from "./transport/AddressRange.ts"
+
+/** One setting. `expected` completes the sentence that a bad value is answered with. */
+const setting = <A, I extends string>(
+  name: string,
+  expected: string,
+  schema: Schema.Schema<A, I>,
+  otherwise: NoInfer<A>
+) =>
+  Schema.Config(
+    name,
+    schema.annotations({
+      message: ({ actual }) => ({ message: `expected ${expected}, found ${JSON.stringify(actual)}`, override: true })
+    })
+  ).pipe(Config.withDefault(otherwise))
+
+const integer = (name: string, from: number, to: number, otherwise: number) =>
+  setting(
+    name,
+    `a whole number from ${from} to ${to}`,
+    Schema.NumberFromString.pipe(Schema.int(), Schema.between(from, to)),
+    otherwise
+  )
+
+const decimal = (name: string, from: number, to: number, otherwise: number) =>
+  setting(name, `a number from ${from} to ${to}`, Schema.NumberFromString.pipe(Schema.between(from, to)), otherwise)
+
+const flag = (name: string, otherwise: boolean) => setting(name, "true or false", Schema.BooleanFromString, otherwise)
+
+const text = (name: string, otherwise: string) => setting(name, "some text", Schema.NonEmptyTrimmedString, otherwise)
+
+/** Comma-separated; empty means none. */
+const list = <A, I extends string>(name: string, item: Schema.Schema<A, I>, otherwise: ReadonlyArray<NoInfer<A>>) =>
+  Schema.Config(
+    name,
+    Schema.transform(Schema.String, Schema.Array(item), {
+      strict: false,
+      decode: (line) => line.split(",").map((part) => part.trim()).filter((part) => part !== ""),
+      encode: (parts) => parts.join(",")
+    })
+  ).pipe(Config.withDefault(otherwise))
+
+const seconds = (name: string, from: number, to: number, otherwise: number) =>
+  Config.map(integer(name, from, to, otherwise), Duration.seconds)
+
+export const AppConfig = Config.all({
+  host: text("HOST", "127.0.0.1"),
+  port: integer("PORT", 0, 65_535, 4_400),
+  logLevel: Config.logLevel("LOG_LEVEL").pipe(Config.withDefault(LogLevel.Info)),
+  otlpEndpoint: Config.option(Config.url("OTEL_EXPORTER_OTLP_ENDPOINT")),
+  database: Config.all({
+    url: Config.option(Config.redacted("DATABASE_URL")),
+    poolMax: integer("DATABASE_POOL_MAX", 2, 200, 20),
+    queryTimeout: seconds("DATABASE_QUERY_TIMEOUT_SECONDS", 1, 300, 10)
+  }),
+  dataDirectory: text("WEBHOOKS_DATA_DIRECTORY", ".data"),
+  enabled: flag("WEBHOOKS_ENABLED", true),
+  signatureAlgorithm: setting(
+    "WEBHOOKS_DEFAULT_SIGNATURE_ALGORITHM",
+    "hmac_sha256, the only one there is",
+    Schema.Literal("hmac_sha256"),
+    "hmac_sha256"
+  ),
+  userAgent: text("WEBHOOKS_USER_AGENT", "Claude-MCP-Webhook/1.0"),
+  encryptionKeys: Config.option(Schema.Config("WEBHOOKS_ENCRYPTION_KEYS", EncryptionKeys)),
+  httpTimeoutMs: integer("WEBHOOKS_DEFAULT_HTTP_TIMEOUT_MS", 100, 20_000, 5_000),
+  payloadBytesMax: Config.map(integer("WEBHOOKS_MAX_PAYLOAD_SIZE_KB", 1, 10_240, 256), (kb) => kb * 1_024),
+  requestBytesMax: Config.map(integer("WEBHOOKS_MAX_REQUEST_SIZE_KB", 1, 102_400, 1_024), (kb) => kb * 1_024),
+  idempotencyTtl: Config.map(integer("WEBHOOKS_IDEMPOTENCY_TTL_HOURS", 1, 720, 24), Duration.hours),
+  retryPolicy: Config.all({
+    maxAttempts: integer("MAX_ATTEMPTS", 1, 20, 5),
+    baseDelayMs: Config.map(decimal("BASE_DELAY_SECONDS", 0.01, 86_400, 10), (s) => s * 1_000),
+    maxDelayMs: Config.map(decimal("MAX_DELAY_SECONDS", 0.01, 604_800, 43_200), (s) => s * 1_000),
+    backoffFactor: decimal("BACKOFF_FACTOR", 1, 100, 6)
+  }).pipe(Config.nested("WEBHOOKS_RETRY_POLICY")),
+  dispatcher: Config.all({
+    concurrency: integer("CONCURRENCY", 1, 1_024, 64),
+    queueCapacity: integer("QUEUE_CAPACITY", 1, 10_000, 256),
+    leaseSeconds: integer("LEASE_SECONDS", 6, 300, 30),
+    pollIntervalMs: integer("POLL_INTERVAL_MS", 50, 60_000, 1_000)
+  }).pipe(Config.nested("WEBHOOKS_DISPATCHER")),
+  url: Config.all({
+    schemes: list("WEBHOOKS_ALLOWED_URL_SCHEMES", Schema.Literal("https", "http"), ["https"]),
+    disallowed: list("WEBHOOKS_DISALLOWED_IP_RANGES_FOR_URL", AddressRangeFromString, []),
+    allowed: list("WEBHOOKS_ALLOWED_IP_RANGES_FOR_URL", AddressRangeFromString, [])
+  })
+})
+export type AppConfig = Config.Config.Success<typeof AppConfig>

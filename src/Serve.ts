@@ -1,0 +1,55 @@
+/** Running the service: until it is told to stop, or until an actor that cannot be kept alive takes it down. */
+import * as HttpServer from "@effect/platform/HttpServer"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as App from "./App.ts"
+import { AppConfig } from "./AppConfig.ts"
+import * as FirstBoot from "./FirstBoot.ts"
+import { Supervisor } from "./runtime/Supervisor.ts"
+import { Clients } from "./service/Clients.ts"
+
+export const serve = Effect.gen(function*() {
+  const config = yield* AppConfig
+  const token = yield* FirstBoot.operatorKey(config)
+  yield* announce(config, token)
+  return yield* Effect.flatMap(Supervisor, (supervisor) => supervisor.watch)
+}).pipe(Effect.provide(App.layer))
+
+export const migrate = Effect.zipRight(
+  Layer.build(App.layerDatabase),
+  Console.log("The database is up to date.")
+).pipe(Effect.scoped)
+
+export const issueOperatorKey = Effect.gen(function*() {
+  const clients = yield* Clients
+  const { token } = yield* clients.issueOperatorKey("command line", () => Effect.void)
+  yield* Console.log(Redacted.value(token))
+}).pipe(Effect.provide(App.layerClients))
+
+const announce = (config: AppConfig, token: Option.Option<Redacted.Redacted>) =>
+  Effect.gen(function*() {
+    const base = yield* HttpServer.addressWith((address) => Effect.succeed(urlOf(address, config.host)))
+    const file = yield* FirstBoot.operatorKeyFile(config)
+    const key = Option.match(token, {
+      onNone: () => `the operator key of the first boot is in ${file}`,
+      onSome: (token) => `${Redacted.value(token)} (also in ${file})`
+    })
+    yield* Console.log(
+      `
+  Deeper Hub Webhooks is ready
+
+  API   ${base}/api
+  Docs  ${base}/docs
+  Key   ${key}
+
+  Try it:
+  curl -s ${base}/api/event-types -H "Authorization: Bearer $(cat '${file}')"
+`
+    )
+  })
+
+const urlOf = (address: HttpServer.Address, host: string): string =>
+  address._tag === "UnixAddress" ? address.path : `http://${host.includes(":") ? `[${host}]` : host}:${address.port}`

@@ -1,0 +1,45 @@
+/** Who is asking: `Authorization: Bearer dhw_<key id>_<secret>`. */
+import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
+import * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
+import * as OpenApi from "@effect/platform/OpenApi"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { Caller } from "../domain/Client.ts"
+import { Clients } from "../service/Clients.ts"
+import * as Problem from "./Problem.ts"
+
+export class CurrentCaller extends Context.Tag("deeper-hub-webhooks/api/Authentication/CurrentCaller")<
+  CurrentCaller,
+  Caller
+>() {}
+
+const bearer = HttpApiSecurity.bearer.pipe(
+  HttpApiSecurity.annotate(OpenApi.Description, "An API key: dhw_<key id>_<secret>")
+)
+
+export class Authentication extends HttpApiMiddleware.Tag<Authentication>()(
+  "deeper-hub-webhooks/api/Authentication",
+  {
+    provides: CurrentCaller,
+    failure: Schema.Union(Problem.unauthorized, Problem.unavailable),
+    security: { bearer }
+  }
+) {
+  static readonly layer = Layer.effect(
+    this,
+    Effect.map(Clients, (clients) => ({
+      bearer: (token) =>
+        Effect.flatMap(
+          clients.authenticate(token),
+          Option.match({ onNone: () => Effect.fail(unknownKey), onSome: Effect.succeed })
+        )
+    }))
+  )
+}
+
+const unknownKey = new Problem.Unauthorized({
+  message: "The API key is missing, unknown, expired or revoked. Send it as Authorization: Bearer dhw_…"
+})

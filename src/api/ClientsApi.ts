@@ -1,0 +1,86 @@
+/** Routes of tenants and their keys, for operators. */
+import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
+import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import * as OpenApi from "@effect/platform/OpenApi"
+import * as Schema from "effect/Schema"
+import { ApiKey, Client, Role } from "../domain/Client.ts"
+import { ClientId } from "../domain/Ids.ts"
+import { Authentication } from "./Authentication.ts"
+import * as Paging from "./Paging.ts"
+import * as PathId from "./PathId.ts"
+import * as Problem from "./Problem.ts"
+import * as SnakeCase from "./SnakeCase.ts"
+
+const Name = Schema.Trimmed.pipe(Schema.minLength(1), Schema.maxLength(120))
+
+export const ClientResource = SnakeCase.struct({ ...Client.fields, createdAt: Schema.DateTimeUtc }).annotations({
+  identifier: "Client"
+})
+
+const keyFields = {
+  ...ApiKey.fields,
+  createdAt: Schema.DateTimeUtc,
+  expiresAt: Schema.NullOr(Schema.DateTimeUtc),
+  revokedAt: Schema.NullOr(Schema.DateTimeUtc)
+}
+
+export const KeyResource = SnakeCase.struct(keyFields).annotations({ identifier: "ApiKey" })
+
+const IssuedKeyResource = SnakeCase.struct({
+  ...keyFields,
+  token: Schema.Redacted(Schema.String).annotations({ description: "What to send as Bearer; shown this once." })
+}).annotations({ identifier: "IssuedApiKey" })
+
+const NewClient = SnakeCase.input({
+  id: ClientId,
+  name: Schema.optionalWith(Schema.NullOr(Name), { default: () => null })
+})
+
+const NewKey = SnakeCase.input({
+  role: Role,
+  name: Schema.optionalWith(Schema.NullOr(Name), { default: () => null }),
+  expiresAt: Schema.optionalWith(Schema.NullOr(Schema.DateTimeUtc), { default: () => null })
+})
+
+const path = Schema.Struct({ id: PathId.parameter("Client id") })
+
+export class ClientsApi extends HttpApiGroup.make("clients")
+  .add(
+    HttpApiEndpoint.get("list", "/")
+      .setUrlParams(SnakeCase.query(Paging.fields))
+      .addSuccess(Paging.response(ClientResource))
+      .annotate(OpenApi.Summary, "List clients (operator)")
+  )
+  .add(
+    HttpApiEndpoint.post("create", "/")
+      .setPayload(NewClient)
+      .addSuccess(ClientResource, { status: 201 })
+      .addError(Problem.conflict)
+      .annotate(OpenApi.Summary, "Create a client (operator)")
+  )
+  .add(
+    HttpApiEndpoint.get("listKeys", "/:id/keys")
+      .setPath(path)
+      .setUrlParams(SnakeCase.query(Paging.fields))
+      .addSuccess(Paging.response(KeyResource))
+      .addError(Problem.notFound)
+      .annotate(OpenApi.Summary, "List a client's keys (operator)")
+  )
+  .add(
+    HttpApiEndpoint.post("issueKey", "/:id/keys")
+      .setPath(path)
+      .setPayload(NewKey)
+      .addSuccess(IssuedKeyResource, { status: 201 })
+      .addError(Problem.notFound)
+      .annotate(OpenApi.Summary, "Issue a key; its token is in the answer, this once (operator)")
+  )
+  .add(
+    HttpApiEndpoint.del("revokeKey", "/:id/keys/:key")
+      .setPath(Schema.Struct({ id: PathId.parameter("Client id"), key: PathId.parameter("Key id: key_…") }))
+      .addSuccess(Schema.Void, { status: 204 })
+      .addError(Problem.notFound)
+      .annotate(OpenApi.Summary, "Revoke a key for good (operator)")
+  )
+  .middleware(Authentication)
+  .prefix("/api/clients")
+{}

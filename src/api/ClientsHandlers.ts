@@ -1,0 +1,37 @@
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as Effect from "effect/Effect"
+import { ClientId, KeyId } from "../domain/Ids.ts"
+import { Clients } from "../service/Clients.ts"
+import { Api } from "./Api.ts"
+import { CurrentCaller } from "./Authentication.ts"
+import * as Paging from "./Paging.ts"
+import * as PathId from "./PathId.ts"
+
+const clientId = PathId.decode("client", ClientId)
+const keyId = PathId.decode("api_key", KeyId)
+
+export const layer = HttpApiBuilder.group(Api, "clients", (handlers) =>
+  Effect.gen(function*() {
+    const clients = yield* Clients
+    return handlers
+      .handle("list", ({ urlParams }) =>
+        Effect.gen(function*() {
+          const found = yield* clients.list(yield* CurrentCaller, yield* Paging.requestByName(urlParams))
+          return Paging.toResponse(found, urlParams.limit, (client) => client)
+        }))
+      .handle("create", ({ payload }) => Effect.flatMap(CurrentCaller, (caller) => clients.create(caller, payload)))
+      .handle("listKeys", ({ path, urlParams }) =>
+        Effect.gen(function*() {
+          const page = yield* Paging.request(urlParams)
+          const found = yield* clients.listKeys(yield* CurrentCaller, yield* clientId(path.id), page)
+          return Paging.toResponse(found, urlParams.limit, (key) => key)
+        }))
+      .handle("issueKey", ({ path, payload }) =>
+        Effect.gen(function*() {
+          return yield* clients.issueKey(yield* CurrentCaller, yield* clientId(path.id), payload)
+        }))
+      .handle("revokeKey", ({ path }) =>
+        Effect.gen(function*() {
+          yield* clients.revokeKey(yield* CurrentCaller, yield* clientId(path.id), yield* keyId(path.key))
+        }))
+  }))

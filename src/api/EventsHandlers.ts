@@ -1,0 +1,42 @@
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as Effect from "effect/Effect"
+import { EventId } from "../domain/Ids.ts"
+import type { JsonObject } from "../domain/Json.ts"
+import { DeliveryLog } from "../service/DeliveryLog.ts"
+import { WebhookService } from "../service/WebhookService.ts"
+import { Api } from "./Api.ts"
+import { CurrentCaller } from "./Authentication.ts"
+import { EventDetailResource } from "./EventsApi.ts"
+import * as LosslessJson from "./LosslessJson.ts"
+import * as Paging from "./Paging.ts"
+import * as PathId from "./PathId.ts"
+import * as StoredBody from "./StoredBody.ts"
+
+const eventId = PathId.decode("event", EventId)
+
+export const layer = HttpApiBuilder.group(Api, "events", (handlers) =>
+  Effect.gen(function*() {
+    const webhooks = yield* WebhookService
+    const log = yield* DeliveryLog
+    return handlers
+      .handle("publish", ({ headers, payload }) =>
+        Effect.flatMap(CurrentCaller, (caller) =>
+          webhooks.publish(caller, payload, headers["idempotency-key"])))
+      .handle("publishBatch", ({ headers, payload: { events } }) =>
+        Effect.flatMap(CurrentCaller, (caller) =>
+          Effect.map(webhooks.publishBatch(caller, events, headers["idempotency-key"]), (data) => ({ data }))))
+      .handle("list", ({ urlParams: { clientId = null, eventType = null, ...paging } }) =>
+        Effect.gen(function*() {
+          const page = yield* Paging.request(paging)
+          const found = yield* log.events(yield* CurrentCaller, { clientId, eventType }, page)
+          return Paging.toResponse(found, paging.limit, (event) =>
+            event)
+        }))
+      .handle("get", ({ path }) =>
+        Effect.gen(function*() {
+          const id = yield* eventId(path.id)
+          const { body, ...event } = yield* log.event(yield* CurrentCaller, id)
+          const payload = StoredBody.read(body)["data"] as JsonObject
+          return yield* LosslessJson.respond(EventDetailResource)({ ...event, payload })
+        }))
+  }))

@@ -1,0 +1,57 @@
+/** Turns what no handler declares into a problem: requests that do not decode, unknown routes, bugs. */
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import { HttpApiDecodeError } from "@effect/platform/HttpApiError"
+import { RouteNotFound } from "@effect/platform/HttpServerError"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import { Conflict, Forbidden, Invalid, type Issue as RefusalIssue, NotFound, TooLarge } from "../domain/Refusal.ts"
+import { PersistenceError } from "../persistence/Postgres.ts"
+import { Internal, Malformed, NoRoute, Unauthorized, UnsupportedMedia } from "./Problem.ts"
+
+const declared = [
+  Conflict,
+  Forbidden,
+  Invalid,
+  Malformed,
+  NotFound,
+  PersistenceError,
+  TooLarge,
+  Unauthorized,
+  UnsupportedMedia
+] as const
+
+export const layer = HttpApiBuilder.middleware((app) =>
+  Effect.catchAllCause(
+    app,
+    (cause) => Cause.isInterruptedOnly(cause) ? Effect.failCause(cause) : Effect.fail(recognise(cause) as never)
+  )
+)
+
+const recognise = (cause: Cause.Cause<unknown>): unknown => {
+  const error = Cause.squash(cause)
+  if (declared.some((kind) => error instanceof kind)) return error
+  if (error instanceof HttpApiDecodeError) return undecodable(error)
+  if (error instanceof RouteNotFound) {
+    return new NoRoute({ message: `There is no ${error.request.method} ${pathOf(error.request.url)}. See /docs.` })
+  }
+  return new Internal()
+}
+
+const pathOf = (url: string): string => url.split("?", 1)[0] ?? url
+
+const undecodable = ({ issues }: HttpApiDecodeError): Invalid => {
+  const [first, ...rest] = issues.map(issueOf)
+  return first === undefined
+    ? Invalid.one("", "invalid_value", "The request does not fit its schema. See /docs.")
+    : new Invalid({ issues: [first, ...rest] })
+}
+
+type Issue = HttpApiDecodeError["issues"][number]
+
+const issueOf = ({ _tag, message, path }: Issue): RefusalIssue => ({
+  path: path.map(String).join("."),
+  code: codes[_tag] ?? "invalid_value",
+  message: _tag === "Unexpected" ? "There is no such field. See /docs for those there are." : message
+})
+
+const codes: Partial<Record<Issue["_tag"], string>> = { Missing: "missing_field", Unexpected: "unknown_field" }

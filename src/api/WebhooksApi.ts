@@ -1,0 +1,123 @@
+/** Routes of webhooks: what a client registers, changes and tries out. */
+import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
+import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import * as OpenApi from "@effect/platform/OpenApi"
+import * as Schema from "effect/Schema"
+import { EventTypeName } from "../domain/EventType.ts"
+import { ClientId } from "../domain/Ids.ts"
+import { JsonObject } from "../domain/Json.ts"
+import * as Webhook from "../domain/Webhook.ts"
+import { NewWebhook, WebhookChanges } from "../service/Registration.ts"
+import { Authentication } from "./Authentication.ts"
+import { AttemptResource } from "./DeliveriesApi.ts"
+import { PublishedResource } from "./EventsApi.ts"
+import * as Paging from "./Paging.ts"
+import * as PathId from "./PathId.ts"
+import * as Problem from "./Problem.ts"
+import * as SnakeCase from "./SnakeCase.ts"
+
+const resourceFields = {
+  ...Webhook.Webhook.omit("headerNames").fields,
+  headers: Schema.Record({ key: Schema.String, value: Schema.String }).annotations({
+    description: "Names of the custom headers; the values are masked."
+  }),
+  lastSuccessfulDeliveryAt: Schema.NullOr(Schema.DateTimeUtc),
+  lastFailureAt: Schema.NullOr(Schema.DateTimeUtc),
+  secretExpiresAt: Schema.NullOr(Schema.DateTimeUtc),
+  createdAt: Schema.DateTimeUtc,
+  updatedAt: Schema.DateTimeUtc
+}
+
+export const WebhookResource = SnakeCase.struct(resourceFields).annotations({ identifier: "Webhook" })
+export type WebhookResource = typeof WebhookResource.Type
+
+const RegisteredResource = SnakeCase.struct({
+  ...resourceFields,
+  secret: Schema.Redacted(Schema.String).annotations({ description: "The signing secret, shown this once." })
+}).annotations({ identifier: "RegisteredWebhook" })
+
+const HealthResource = SnakeCase.struct({
+  status: Schema.Literal("healthy", "failing", "inactive", "unknown"),
+  lastSuccess: Schema.NullOr(Schema.DateTimeUtc),
+  lastFailure: Schema.NullOr(Schema.DateTimeUtc),
+  consecutiveFailures: Schema.Int,
+  circuit: Webhook.CircuitState
+}).annotations({ identifier: "WebhookHealth" })
+
+const TestEvent = SnakeCase.input({
+  eventType: Schema.optional(EventTypeName),
+  payload: Schema.optional(JsonObject)
+})
+
+const ListQuery = SnakeCase.query({
+  ...Paging.fields,
+  isActive: Schema.optional(Schema.BooleanFromString),
+  eventType: Schema.optional(EventTypeName.annotations({ description: "Only webhooks that such an event reaches." })),
+  clientId: Schema.optional(ClientId)
+})
+
+const path = Schema.Struct({ id: PathId.parameter("Webhook id: whk_…") })
+
+export class WebhooksApi extends HttpApiGroup.make("webhooks")
+  .add(
+    HttpApiEndpoint.post("register", "/")
+      .setPayload(SnakeCase.input(NewWebhook.fields))
+      .addSuccess(RegisteredResource, { status: 201 })
+      .addError(Problem.notFound)
+      .annotate(OpenApi.Summary, "Register a webhook; its secret is in the answer, this once")
+  )
+  .add(
+    HttpApiEndpoint.get("list", "/")
+      .setUrlParams(ListQuery)
+      .addSuccess(Paging.response(WebhookResource))
+      .addError(Problem.notFound)
+      .annotate(OpenApi.Summary, "List webhooks")
+  )
+  .add(
+    HttpApiEndpoint.get("get", "/:id")
+      .setPath(path)
+      .addSuccess(WebhookResource)
+      .addError(Problem.notFound)
+      .annotate(OpenApi.Summary, "Read a webhook")
+  )
+  .add(
+    HttpApiEndpoint.patch("update", "/:id")
+      .setPath(path)
+      .setPayload(SnakeCase.input(WebhookChanges.fields))
+      .addSuccess(WebhookResource)
+      .addError(Problem.notFound)
+      .annotate(OpenApi.Summary, "Change a webhook; what is left out stays as it is")
+  )
+  .add(
+    HttpApiEndpoint.del("delete", "/:id")
+      .setPath(path)
+      .addSuccess(Schema.Void, { status: 204 })
+      .addError(Problem.notFound)
+      .annotate(OpenApi.Summary, "Delete a webhook; its waiting deliveries end")
+  )
+  .add(
+    HttpApiEndpoint.get("health", "/:id/health")
+      .setPath(path)
+      .addSuccess(HealthResource)
+      .addError(Problem.notFound)
+      .annotate(OpenApi.Summary, "How a webhook is doing")
+  )
+  .add(
+    HttpApiEndpoint.post("ping", "/:id/ping")
+      .setPath(path)
+      .addSuccess(AttemptResource)
+      .addError(Problem.notFound)
+      .annotate(OpenApi.Summary, "Send webhook.ping now and see what came of it")
+  )
+  .add(
+    HttpApiEndpoint.post("test", "/:id/test")
+      .setPath(path)
+      .setPayload(TestEvent)
+      .addSuccess(PublishedResource, { status: 202 })
+      .addError(Problem.notFound)
+      .addError(Problem.conflict)
+      .annotate(OpenApi.Summary, "Send a test delivery through the whole path")
+  )
+  .middleware(Authentication)
+  .prefix("/api/webhooks")
+{}

@@ -1,0 +1,63 @@
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as Effect from "effect/Effect"
+import { WebhookId } from "../domain/Ids.ts"
+import type { Webhook } from "../domain/Webhook.ts"
+import { WebhookService } from "../service/WebhookService.ts"
+import { Api } from "./Api.ts"
+import { CurrentCaller } from "./Authentication.ts"
+import { attemptResource } from "./DeliveriesHandlers.ts"
+import * as Paging from "./Paging.ts"
+import * as PathId from "./PathId.ts"
+import type { WebhookResource } from "./WebhooksApi.ts"
+
+const webhookId = PathId.decode("webhook", WebhookId)
+
+export const layer = HttpApiBuilder.group(Api, "webhooks", (handlers) =>
+  Effect.gen(function*() {
+    const webhooks = yield* WebhookService
+
+    return handlers
+      .handle("register", ({ payload }) =>
+        Effect.map(
+          Effect.flatMap(CurrentCaller, (caller) => webhooks.register(caller, payload)),
+          ({ secret, webhook }) => ({ ...resource(webhook), secret })
+        ))
+      .handle("list", ({ urlParams: { clientId = null, eventType = null, isActive = null, ...paging } }) =>
+        Effect.gen(function*() {
+          const page = yield* Paging.request(paging)
+          const found = yield* webhooks.list(yield* CurrentCaller, { clientId, eventType, isActive }, page)
+          return Paging.toResponse(found, paging.limit, resource)
+        }))
+      .handle("get", ({ path }) =>
+        Effect.map(about(path, webhooks.get), resource))
+      .handle("update", ({ path, payload }) =>
+        Effect.map(
+          about(path, (caller, id) =>
+            webhooks.update(caller, id, payload)),
+          resource
+        ))
+      .handle("delete", ({ path }) => about(path, webhooks.remove))
+      .handle("health", ({ path }) =>
+        Effect.map(about(path, webhooks.health), ({ status, webhook }) => ({
+          status,
+          lastSuccess: webhook.lastSuccessfulDeliveryAt,
+          lastFailure: webhook.lastFailureAt,
+          consecutiveFailures: webhook.failureCount,
+          circuit: webhook.circuit
+        })))
+      .handle("ping", ({ path }) => Effect.map(about(path, webhooks.ping), attemptResource))
+      .handle("test", ({ path, payload }) => about(path, (caller, id) => webhooks.test(caller, id, payload)))
+  }))
+
+/** Hands caller and id to a verb about one webhook. */
+const about = <A, E>(
+  path: { readonly id: string },
+  verb: (caller: typeof CurrentCaller.Service, id: WebhookId) => Effect.Effect<A, E>
+) => Effect.flatMap(Effect.zip(CurrentCaller, webhookId(path.id)), ([caller, id]) => verb(caller, id))
+
+const mask = "********"
+
+const resource = ({ headerNames, ...webhook }: Webhook): WebhookResource => ({
+  ...webhook,
+  headers: Object.fromEntries(headerNames.map((name) => [name, mask]))
+})

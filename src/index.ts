@@ -1,0 +1,11 @@
+/** What an embedding program may import. */
+export { layer as layerServer, layerEmbedded } from "./App.ts"
+export type { Attempt, Delivery } from "./domain/Delivery.ts"
+export type { Published } from "./domain/Event.ts"
+export { EventTypeName, Subscription } from "./domain/EventType.ts"
+export { Conflict, Forbidden, Invalid, NotFound, type Refusal, TooLarge } from "./domain/Refusal.ts"
+export type { Webhook } from "./domain/Webhook.ts"
+export { PersistenceError } from "./persistence/Postgres.ts"
+export { ActorCrashed, Supervisor } from "./runtime/Supervisor.ts"
+export { type BusEvent, EventBus } from "./service/EventBus.ts"
+export { Webhooks, type WebhooksFailure } from "./service/Webhooks.ts"

@@ -1,0 +1,60 @@
+/**
+ * The hand-over between Scheduler and Dispatcher. Bounded: a full queue ends the claiming, and what is due stays in
+ * Postgres. What is still in it at the end goes back, unsent.
+ */
+import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import type { ClaimedDelivery } from "../persistence/Claim.ts"
+import { DeliveryStore } from "../persistence/DeliveryStore.ts"
+
+/** A delivery that this node may send until its lease ends. */
+export interface LeasedDelivery {
+  readonly delivery: ClaimedDelivery
+  /** Nanoseconds of the monotonic clock. Counted from before the claim, so it is never later than the database's end. */
+  readonly leaseEndsAt: bigint
+}
+
+export class DeliveryQueue extends Context.Tag("deeper-hub-webhooks/runtime/DeliveryQueue")<DeliveryQueue, {
+  readonly take: Effect.Effect<LeasedDelivery>
+  readonly offerAll: (deliveries: ReadonlyArray<LeasedDelivery>) => Effect.Effect<void>
+  /** How many more it takes. */
+  readonly room: Effect.Effect<number>
+  readonly depth: Effect.Effect<number>
+}>() {
+  static readonly layer = (capacity: number) =>
+    Layer.scoped(
+      this,
+      Effect.gen(function*() {
+        const store = yield* DeliveryStore
+        const queue = yield* Effect.acquireRelease(Queue.bounded<LeasedDelivery>(capacity), (queue) =>
+          Effect.gen(function*() {
+            const unsent = Chunk.toReadonlyArray(yield* Queue.takeAll(queue))
+            yield* Queue.shutdown(queue)
+            if (unsent.length === 0) {
+              return
+            }
+            yield* store.release(unsent.map(({ delivery }) =>
+              delivery
+            ))
+            yield* Effect.logInfo("unsent deliveries given back", { count: unsent.length })
+          }).pipe(Effect.catchTag("PersistenceError", (error) =>
+            Effect.logWarning("unsent deliveries are due again when their leases end", error))))
+        const depth = Effect.map(Queue.size(queue), (size) =>
+          Math.max(size, 0))
+        return DeliveryQueue.of({
+          take: Queue.take(queue),
+          offerAll: (deliveries) =>
+            Effect.asVoid(Queue.offerAll(queue, deliveries)),
+          room: Effect.map(depth, (size) => capacity - size),
+          depth
+        })
+      })
+    )
+}
+
+export const remainingMs = (leased: LeasedDelivery): Effect.Effect<number> =>
+  Effect.map(Clock.currentTimeNanos, (now) => Number((leased.leaseEndsAt - now) / 1_000_000n))

@@ -1,0 +1,112 @@
+/**
+ * A fixed pool of fibers on the DeliveryQueue, each sending one delivery at a time. Waiting for work is interruptible; an
+ * attempt under way is not, so closing the layer lets every attempt end and its outcome reach the OutcomeRecorder.
+ */
+import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import { unsent } from "../domain/Attempt.ts"
+import { RetryableFailure } from "../domain/DeliveryError.ts"
+import type { ClaimedDelivery } from "../persistence/Claim.ts"
+import { DeliveryStore } from "../persistence/DeliveryStore.ts"
+import type { Outcome } from "../persistence/Outcomes.ts"
+import { Courier } from "../service/Courier.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
+import * as Spans from "../telemetry/Spans.ts"
+import { DeliveryQueue, type LeasedDelivery, remainingMs } from "./DeliveryQueue.ts"
+import { OutcomeRecorder } from "./OutcomeRecorder.ts"
+import { Supervisor } from "./Supervisor.ts"
+import * as Verdict from "./Verdict.ts"
+
+export interface DispatcherOptions {
+  /** Attempts under way at once. */
+  readonly concurrency: number
+  readonly leaseSeconds: number
+  readonly retryPolicy: Verdict.BackoffPolicy
+}
+
+/** What waiting for a connection before the attempt and writing its outcome after it may take of a lease. */
+const leaseMarginMs = 4_000
+
+export const layer = (options: DispatcherOptions) =>
+  Layer.scopedDiscard(
+    Effect.gen(function*() {
+      const queue = yield* DeliveryQueue
+      const supervisor = yield* Supervisor
+      const send = yield* makeSend(options)
+      const worker = Effect.forever(
+        Effect.uninterruptibleMask((restore) => Effect.flatMap(restore(queue.take), send))
+      )
+      const pool = Effect.all(Array.from({ length: options.concurrency }, () => worker), { concurrency: "unbounded" })
+      yield* supervisor.supervise("Dispatcher", Effect.zipRight(pool, Effect.never))
+    })
+  )
+
+const makeSend = (options: DispatcherOptions) =>
+  Effect.gen(function*() {
+    const store = yield* DeliveryStore
+    const courier = yield* Courier
+    const recorder = yield* OutcomeRecorder
+
+    const attempt = (delivery: ClaimedDelivery, timeoutMs: number) =>
+      courier.deliver({ ...delivery, deliveryId: delivery.id, timeoutMs }).pipe(
+        // A bug that one delivery brings out is that delivery's outcome, not the end of the pool.
+        Effect.catchAllDefect((defect) => Effect.zipRight(Effect.logError("attempt died", defect), internalError)),
+        Effect.tapBoth({
+          onSuccess: ({ status }) => Spans.attemptEnded(status, "success"),
+          onFailure: (failure) => Spans.attemptEnded(failure.exchange.status, Verdict.resultOf(failure))
+        }),
+        Spans.attempt({ id: delivery.id, url: delivery.url, number: delivery.attemptCount + 1 }),
+        Effect.matchEffect({
+          onSuccess: (exchange) => Verdict.delivered(delivery, exchange),
+          onFailure: (failure) => Verdict.failed(delivery, failure, options.retryPolicy)
+        })
+      )
+
+    return (leased: LeasedDelivery) =>
+      Effect.gen(function*() {
+        const { delivery } = leased
+        // An attempt gets its whole time or is left to a fresh lease: never a shorter one that is charged all the same.
+        const timeoutMs = Math.min(delivery.timeoutMs, options.leaseSeconds * 1_000 - leaseMarginMs)
+        if ((yield* remainingMs(leased)) < timeoutMs + leaseMarginMs / 2) return yield* giveBack(store, delivery)
+        yield* Metric.modify(Metrics.inflight, 1)
+        const outcome = yield* attempt(delivery, timeoutMs)
+        yield* Metric.modify(Metrics.inflight, -1)
+        yield* report(delivery, outcome)
+        yield* recorder.record({ webhookId: delivery.webhookId, outcome })
+      }).pipe(Effect.annotateLogs({ deliveryId: leased.delivery.id, webhookId: leased.delivery.webhookId }))
+  })
+
+const giveBack = (store: Context.Tag.Service<DeliveryStore>, delivery: ClaimedDelivery) =>
+  store.release([delivery]).pipe(
+    Effect.catchTag(
+      "PersistenceError",
+      (error) => Effect.logWarning("delivery not given back; it is due again when its lease ends", error)
+    )
+  )
+
+/** Logs and counts, at the levels that operators expect of each outcome. */
+const report = (delivery: ClaimedDelivery, { delayMs, errorClass, errorMessage, exchange, status }: Outcome) =>
+  Effect.gen(function*() {
+    const group = Metrics.statusGroup(exchange.status, errorClass)
+    const attempts = Metric.tagged(Metrics.attempts, "event_type", delivery.eventType)
+    yield* Metric.increment(Metric.tagged(attempts, "http_status_code_group", group))
+    yield* Metric.update(Metric.tagged(Metrics.attemptLatency, "event_type", delivery.eventType), exchange.durationMs)
+    const facts = { status: exchange.status, errorClass, errorMessage, durationMs: exchange.durationMs }
+    if (status === "delivered") return yield* Effect.logInfo("delivered", facts)
+    if (status === "failed_permanent") return yield* Effect.logError("delivery failed for good", facts)
+    yield* Metric.increment(Metrics.retriesScheduled)
+    yield* Effect.logWarning("delivery failed, retry scheduled", { ...facts, delayMs })
+  })
+
+const internalError = Effect.flatMap(Clock.currentTimeMillis, (startedAt) =>
+  Effect.fail(
+    new RetryableFailure({
+      class: "internal_error",
+      message: "This service failed while it made the attempt; its operator has been told.",
+      retryAfterMs: null,
+      exchange: unsent(startedAt)
+    })
+  ))

@@ -1,0 +1,41 @@
+/** Hands what is published on the EventBus to WebhookService, and announces what was committed. */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import * as Queue from "effect/Queue"
+import type { Caller } from "../domain/Client.ts"
+import { defaultClient } from "../service/Access.ts"
+import { type BusRequest, EventBusPort } from "../service/EventBus.ts"
+import { WebhookService } from "../service/WebhookService.ts"
+import { Supervisor } from "./Supervisor.ts"
+
+/** The program around us may publish for every client. */
+const program: Caller = { keyId: null, clientId: defaultClient, role: "operator" }
+
+export const layer = (options: { readonly concurrency: number }) =>
+  Layer.scopedDiscard(
+    Effect.gen(function*() {
+      const { committed, requests } = yield* EventBusPort
+      const service = yield* WebhookService
+      const supervisor = yield* Supervisor
+
+      // The publisher waits for its answer: whatever happens here, a bug included, it gets one.
+      const handle = ({ answer, event, idempotencyKey }: BusRequest) =>
+        service.publish(program, event, idempotencyKey).pipe(
+          Effect.tap((published) =>
+            PubSub.publish(committed, { eventType: event.eventType, payload: event.payload, published })
+          ),
+          Effect.exit,
+          Effect.flatMap((exit) => Deferred.done(answer, exit))
+        )
+
+      const worker = Effect.forever(
+        Effect.uninterruptibleMask((restore) => Effect.flatMap(restore(Queue.take(requests)), handle))
+      )
+      const workers = Effect.all(Array.from({ length: options.concurrency }, () => worker), {
+        concurrency: "unbounded"
+      })
+      yield* supervisor.supervise("EventListener", Effect.zipRight(workers, Effect.never))
+    })
+  )

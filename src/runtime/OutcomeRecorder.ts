@@ -1,0 +1,81 @@
+/**
+ * Writes what came of attempts, as many at once as are waiting. It waits for nobody: the write under way is the time in
+ * which the next batch gathers. While the database is away it holds a bounded number of outcomes and the workers wait
+ * behind them; an outcome whose lease ends meanwhile is written in vain, and the delivery is sent again.
+ */
+import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import * as Queue from "effect/Queue"
+import * as Schedule from "effect/Schedule"
+import type { WebhookId } from "../domain/Ids.ts"
+import { DeliveryStore } from "../persistence/DeliveryStore.ts"
+import type { Outcome } from "../persistence/Outcomes.ts"
+import { Signal, Signals } from "../telemetry/Signals.ts"
+import { Supervisor } from "./Supervisor.ts"
+
+export interface PendingOutcome {
+  readonly webhookId: WebhookId
+  readonly outcome: Outcome
+}
+
+const batchMax = 500
+const pendingMax = 1_000
+
+/** As long as a lease may hold: later the outcome would be refused anyway. */
+const retries = Schedule.exponential("50 millis").pipe(
+  Schedule.union(Schedule.spaced("1 second")),
+  Schedule.jittered,
+  Schedule.upTo("30 seconds")
+)
+
+export class OutcomeRecorder extends Context.Tag("deeper-hub-webhooks/runtime/OutcomeRecorder")<OutcomeRecorder, {
+  /** Hands an outcome over; waits while too many are pending. */
+  readonly record: (outcome: PendingOutcome) => Effect.Effect<void>
+}>() {
+  static readonly layer = Layer.scoped(this, Effect.suspend(() => make))
+}
+
+const make = Effect.gen(function*() {
+  const store = yield* DeliveryStore
+  const signals = yield* Signals
+  const supervisor = yield* Supervisor
+
+  const write = (pending: ReadonlyArray<PendingOutcome>) =>
+    Effect.gen(function*() {
+      const recorded = yield* store.record(pending.map(({ outcome }) => outcome)).pipe(
+        Effect.tapErrorTag("PersistenceError", (error) => Effect.logWarning("outcomes not written yet", error)),
+        Effect.retry(retries)
+      )
+      const late = pending.filter(({ outcome }) => !recorded.has(outcome.deliveryId))
+      if (late.length > 0) yield* Effect.logWarning("outcomes refused: their leases had ended", { count: late.length })
+      yield* PubSub.publishAll(
+        signals,
+        pending.filter(({ outcome }) => recorded.has(outcome.deliveryId)).map(({ outcome, webhookId }) =>
+          Signal.AttemptRecorded({ deliveryId: outcome.deliveryId, webhookId, status: outcome.status })
+        )
+      )
+    }).pipe(Effect.catchTag("PersistenceError", (error) =>
+      Effect.logError("outcomes given up; their deliveries are sent again", { count: pending.length, error })))
+
+  // What is still pending when the workers are done is written before the pools close.
+  const queue = yield* Effect.acquireRelease(
+    Queue.bounded<PendingOutcome>(pendingMax),
+    (queue) =>
+      Effect.gen(function*() {
+        const rest = Chunk.toReadonlyArray(yield* Queue.takeAll(queue))
+        if (rest.length > 0) yield* write(rest)
+        yield* Queue.shutdown(queue)
+      })
+  )
+
+  const step = Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(restore(Queue.takeBetween(queue, 1, batchMax)), (batch) => write(Chunk.toReadonlyArray(batch)))
+  )
+
+  yield* supervisor.supervise("OutcomeRecorder", Effect.forever(step))
+
+  return OutcomeRecorder.of({ record: (outcome) => Effect.asVoid(Queue.offer(queue, outcome)) })
+})

@@ -1,0 +1,101 @@
+/** Takes one body to one webhook: opens its secrets, signs, sends. What came of it is the receiver's, or our, answer. */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { type Exchange, unsent } from "../domain/Attempt.ts"
+import { type DeliveryFailure, PermanentFailure, RetryableFailure } from "../domain/DeliveryError.ts"
+import type { ClientId, DeliveryId, WebhookId } from "../domain/Ids.ts"
+import type { SignatureScheme } from "../domain/SignatureScheme.ts"
+import { PayloadSigner } from "../signing/PayloadSigner.ts"
+import { SecretBox, type SecretUnreadable } from "../signing/SecretBox.ts"
+import { UrlGuard } from "../transport/UrlGuard.ts"
+import { WebhookClient } from "../transport/WebhookClient.ts"
+import { headersColumn, secretColumn } from "./Registration.ts"
+
+export interface Parcel {
+  readonly deliveryId: DeliveryId
+  readonly eventType: string
+  readonly body: string
+  readonly timeoutMs: number
+  readonly webhookId: WebhookId
+  readonly clientId: ClientId
+  readonly url: string
+  readonly signatures: ReadonlyArray<SignatureScheme>
+  /** Null once the webhook is deleted. */
+  readonly secretSealed: Uint8Array | null
+  readonly headersSealed: Uint8Array | null
+}
+
+export class Courier extends Context.Tag("deeper-hub-webhooks/service/Courier")<Courier, {
+  readonly deliver: (parcel: Parcel) => Effect.Effect<Exchange, DeliveryFailure>
+}>() {
+  static readonly layer = Layer.effect(this, Effect.suspend(() => make))
+}
+
+const Headers = Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.String }))
+const decodeHeaders = Schema.decodeSync(Headers)
+
+const make = Effect.gen(function*() {
+  const box = yield* SecretBox
+  const signer = yield* PayloadSigner
+  const guard = yield* UrlGuard
+  const client = yield* WebhookClient
+
+  const open = (parcel: Parcel, secretSealed: Uint8Array, startedAt: number) =>
+    Effect.gen(function*() {
+      const { clientId, headersSealed, webhookId } = parcel
+      const secret = yield* box.open(secretSealed, { clientId, webhookId, column: secretColumn })
+      const headers = headersSealed === null
+        ? {}
+        : decodeHeaders(Redacted.value(yield* box.open(headersSealed, { clientId, webhookId, column: headersColumn })))
+      return { headers, secret }
+    }).pipe(Effect.tapError(reportUnreadable), Effect.mapError(() => secretUnreadable(startedAt)))
+
+  return Courier.of({
+    deliver: Effect.fnUntraced(function*(parcel) {
+      const startedAt = yield* Clock.currentTimeMillis
+      if (parcel.secretSealed === null) return yield* deleted(startedAt)
+      // Checked at every attempt: what was allowed when the webhook was registered may be forbidden by now.
+      const url = guard.check(parcel.url)
+      if (Either.isLeft(url)) return yield* forbidden(startedAt, url.left.message)
+      const { headers, secret } = yield* open(parcel, parcel.secretSealed, startedAt)
+      const { body, deliveryId, eventType, timeoutMs, webhookId } = parcel
+      const signed = signer.sign({
+        webhookId,
+        deliveryId,
+        eventType,
+        timestamp: Math.floor(startedAt / 1_000),
+        body,
+        secret,
+        previousSecret: null,
+        schemes: parcel.signatures
+      })
+      return yield* client.post({ url: url.right.url, headers: { ...headers, ...signed }, body, timeoutMs })
+    })
+  })
+})
+
+const deleted = (startedAt: number) =>
+  new PermanentFailure({
+    class: "webhook_deleted",
+    message: "The webhook was deleted before this delivery was sent.",
+    exchange: unsent(startedAt)
+  })
+
+const forbidden = (startedAt: number, message: string) =>
+  new PermanentFailure({ class: "blocked_address", message, exchange: unsent(startedAt) })
+
+const secretUnreadable = (startedAt: number) =>
+  new RetryableFailure({
+    class: "secret_unreadable",
+    message: "This service could not decrypt the webhook's secret; its operator has been told. No attempt was spent.",
+    retryAfterMs: null,
+    exchange: unsent(startedAt)
+  })
+
+const reportUnreadable = (error: SecretUnreadable) =>
+  Effect.logError(`${error.message}; check WEBHOOKS_ENCRYPTION_KEYS`)

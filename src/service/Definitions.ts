@@ -1,0 +1,121 @@
+/** The verbs about a webhook's definition. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import type * as Redacted from "effect/Redacted"
+import { type Caller, reach } from "../domain/Client.ts"
+import * as Ids from "../domain/Ids.ts"
+import type { ClientId, WebhookId } from "../domain/Ids.ts"
+import type { Page, PageRequest } from "../domain/Page.ts"
+import { type Forbidden, type Invalid, NotFound } from "../domain/Refusal.ts"
+import type { Webhook } from "../domain/Webhook.ts"
+import type { PersistenceError } from "../persistence/Postgres.ts"
+import { type WebhookFilter, WebhookStore } from "../persistence/WebhookStore.ts"
+import * as Secret from "../signing/Secret.ts"
+import type { SecretBox } from "../signing/SecretBox.ts"
+import { Signal, Signals } from "../telemetry/Signals.ts"
+import * as Spans from "../telemetry/Spans.ts"
+import type { UrlGuard } from "../transport/UrlGuard.ts"
+import { authorize, clientFor, makeKnownClient } from "./Access.ts"
+import * as Registration from "./Registration.ts"
+
+/** A new webhook with its secret, which is shown this once. */
+export interface Registered {
+  readonly webhook: Webhook
+  readonly secret: Redacted.Redacted
+}
+
+/** How a webhook is doing. `unknown` until anything was sent. */
+export interface Health {
+  readonly status: "healthy" | "failing" | "inactive" | "unknown"
+  readonly webhook: Webhook
+}
+
+type Refused = Forbidden | NotFound | PersistenceError
+
+export interface Definitions {
+  readonly register: (
+    caller: Caller,
+    input: Registration.NewWebhook
+  ) => Effect.Effect<Registered, Refused | Invalid>
+  readonly update: (
+    caller: Caller,
+    id: WebhookId,
+    changes: Registration.WebhookChanges
+  ) => Effect.Effect<Webhook, Refused | Invalid>
+  readonly remove: (caller: Caller, id: WebhookId) => Effect.Effect<void, Refused>
+  readonly get: (caller: Caller, id: WebhookId) => Effect.Effect<Webhook, Refused>
+  readonly list: (
+    caller: Caller,
+    filter: WebhookFilter & { readonly clientId: ClientId | null },
+    page: PageRequest
+  ) => Effect.Effect<Page<Webhook>, Refused>
+  readonly health: (caller: Caller, id: WebhookId) => Effect.Effect<Health, Refused>
+}
+
+export const make = (defaults: Registration.RegistrationDefaults) =>
+  Effect.gen(function*() {
+    const context = yield* Effect.context<SecretBox | UrlGuard>()
+    const store = yield* WebhookStore
+    const signals = yield* Signals
+    const knownClient = yield* makeKnownClient
+
+    const get = (caller: Caller, id: WebhookId) => Effect.flatMap(store.find(reach(caller), id), found(id))
+
+    const verbs: Definitions = {
+      register: Effect.fn("WebhookService.register")(function*(caller, input) {
+        yield* authorize(caller, "write")
+        const clientId = yield* knownClient(caller, input.clientId)
+        const id = yield* Ids.make("WebhookId")
+        const secret = input.secretKey ?? (yield* Secret.generate)
+        const definition = yield* Registration.define({ id, clientId }, input, secret, defaults)
+        const webhook = yield* store.insert(definition).pipe(Spans.definition("created", { id, clientId }))
+        yield* Effect.logInfo("webhook registered", { webhookId: id, clientId })
+        return { webhook, secret }
+      }, Effect.provide(context)),
+      update: Effect.fn("WebhookService.update")(function*(caller, id, changes) {
+        yield* authorize(caller, "write")
+        const webhook = yield* store.modify(reach(caller), id, (current) => Registration.redefine(current, changes))
+          .pipe(
+            Effect.flatMap(found(id)),
+            Spans.definition("updated", { id, clientId: caller.clientId })
+          )
+        yield* PubSub.publish(signals, Signal.WorkArrived())
+        yield* Effect.logInfo("webhook updated", { webhookId: id, clientId: webhook.clientId })
+        return webhook
+      }, Effect.provide(context)),
+      remove: Effect.fn("WebhookService.remove")(function*(caller, id) {
+        yield* authorize(caller, "write")
+        const webhook = yield* store.remove(reach(caller), id).pipe(
+          Effect.flatMap(found(id)),
+          Spans.definition("deleted", { id, clientId: caller.clientId })
+        )
+        yield* PubSub.publish(signals, Signal.WorkArrived())
+        yield* Effect.logInfo("webhook deleted", { webhookId: id, clientId: webhook.clientId })
+      }),
+      get: (caller, id) => Effect.zipRight(authorize(caller, "read"), get(caller, id)),
+      list: Effect.fn("WebhookService.list")(function*(caller, { clientId, ...filter }, page) {
+        yield* authorize(caller, "read")
+        const only = clientId === null ? reach(caller).only : yield* clientFor(caller, clientId)
+        return yield* store.list({ only }, filter, page)
+      }),
+      health: Effect.fn("WebhookService.health")(function*(caller, id) {
+        yield* authorize(caller, "read")
+        const webhook = yield* get(caller, id)
+        return { status: healthOf(webhook), webhook }
+      })
+    }
+    return verbs
+  })
+
+export const found = (id: WebhookId) =>
+  Option.match({
+    onNone: () => Effect.fail(new NotFound({ resource: "webhook", id })),
+    onSome: <A>(webhook: A) => Effect.succeed(webhook)
+  })
+
+const healthOf = (webhook: Webhook): Health["status"] => {
+  if (!webhook.isActive) return "inactive"
+  if (webhook.failureCount > 0) return "failing"
+  return webhook.lastSuccessfulDeliveryAt === null ? "unknown" : "healthy"
+}

@@ -1,0 +1,74 @@
+/**
+ * The way in for the program around us: it publishes on the bus, the EventListener hands the event to WebhookService,
+ * and subscribers within the process see it once it is committed.
+ */
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import type { Published } from "../domain/Event.ts"
+import { type EventTypeName, isSubscribed, type Subscription } from "../domain/EventType.ts"
+import type { JsonObject } from "../domain/Json.ts"
+import type { Refusal } from "../domain/Refusal.ts"
+import type { PersistenceError } from "../persistence/Postgres.ts"
+import type { EventInput } from "./Publishing.ts"
+
+/** A committed event, as in-process subscribers see it. */
+export interface BusEvent {
+  readonly eventType: EventTypeName
+  readonly payload: JsonObject
+  readonly published: Published
+}
+
+export type PublishFailure = PersistenceError | Refusal
+
+/** A publisher's event on its way to the EventListener, and where its answer is awaited. */
+export interface BusRequest {
+  readonly event: EventInput
+  readonly idempotencyKey: string | undefined
+  readonly answer: Deferred.Deferred<Published, PublishFailure>
+}
+
+/** The bus as the EventListener sees it: what publishers wait for, and where committed events are announced. */
+export class EventBusPort extends Context.Tag("deeper-hub-webhooks/service/EventBus/EventBusPort")<EventBusPort, {
+  readonly requests: Queue.Queue<BusRequest>
+  readonly committed: PubSub.PubSub<BusEvent>
+}>() {
+  static readonly layer = Layer.scoped(
+    this,
+    Effect.all({
+      requests: Effect.acquireRelease(Queue.bounded<BusRequest>(1_024), Queue.shutdown),
+      committed: Effect.acquireRelease(PubSub.sliding<BusEvent>(1_024), PubSub.shutdown)
+    })
+  )
+}
+
+export class EventBus extends Context.Tag("deeper-hub-webhooks/service/EventBus")<EventBus, {
+  /** Answers once the event and its deliveries are committed. */
+  readonly publish: (
+    event: EventInput,
+    options?: { readonly idempotencyKey?: string | undefined }
+  ) => Effect.Effect<Published, PublishFailure>
+  /**
+   * Committed events of matching types, from now on. A subscriber that falls more than 1,024 events behind loses the
+   * oldest: what must not be missed belongs behind a webhook.
+   */
+  readonly subscribe: (...subscriptions: ReadonlyArray<Subscription>) => Stream.Stream<BusEvent>
+}>() {
+  static readonly layer = Layer.effect(
+    this,
+    Effect.map(EventBusPort, ({ committed, requests }) => ({
+      publish: (event, options) =>
+        Effect.gen(function*() {
+          const answer = yield* Deferred.make<Published, PublishFailure>()
+          yield* Queue.offer(requests, { event, idempotencyKey: options?.idempotencyKey, answer })
+          return yield* Deferred.await(answer)
+        }),
+      subscribe: (...subscriptions) =>
+        Stream.filter(Stream.fromPubSub(committed), ({ eventType }) => isSubscribed(subscriptions, eventType))
+    }))
+  )
+}

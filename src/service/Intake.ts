@@ -1,0 +1,121 @@
+/** The verbs that take events in: all of them end in one commit. */
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import * as PubSub from "effect/PubSub"
+import { type Caller, reach } from "../domain/Client.ts"
+import type { Published } from "../domain/Event.ts"
+import { type EventTypeName, testType } from "../domain/EventType.ts"
+import type { ClientId, WebhookId } from "../domain/Ids.ts"
+import type { JsonObject } from "../domain/Json.ts"
+import { Conflict, type Forbidden, type Invalid, type NotFound, type TooLarge } from "../domain/Refusal.ts"
+import { EventStore } from "../persistence/EventStore.ts"
+import type { EventTypeStore } from "../persistence/EventTypeStore.ts"
+import type { PersistenceError } from "../persistence/Postgres.ts"
+import { WebhookStore } from "../persistence/WebhookStore.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
+import { Signal, Signals } from "../telemetry/Signals.ts"
+import * as Spans from "../telemetry/Spans.ts"
+import { authorize, makeKnownClient } from "./Access.ts"
+import { found } from "./Definitions.ts"
+import * as Publishing from "./Publishing.ts"
+import type { EventInput } from "./Publishing.ts"
+type PublishRefused = Conflict | Forbidden | Invalid | NotFound | PersistenceError | TooLarge
+
+export interface Intake {
+  /** Durable when it answers: the event, a delivery for each webhook that wants it, and the idempotency record. */
+  readonly publish: (
+    caller: Caller,
+    event: EventInput,
+    idempotencyKey?: string
+  ) => Effect.Effect<Published, PublishRefused>
+  /** All of the events or none; they belong to one client. */
+  readonly publishBatch: (
+    caller: Caller,
+    events: readonly [EventInput, ...ReadonlyArray<EventInput>],
+    idempotencyKey?: string
+  ) => Effect.Effect<ReadonlyArray<Published>, PublishRefused>
+  /** A delivery to this webhook alone, through the whole path, whatever it subscribes to. */
+  readonly test: (
+    caller: Caller,
+    id: WebhookId,
+    event: { readonly eventType?: EventTypeName | undefined; readonly payload?: JsonObject | undefined }
+  ) => Effect.Effect<Published, PublishRefused>
+}
+
+export const make = (limits: { readonly payloadBytesMax: number }) =>
+  Effect.gen(function*() {
+    const commit = yield* makeCommit(limits)
+    const webhooks = yield* WebhookStore
+    const knownClient = yield* makeKnownClient
+
+    const verbs: Intake = {
+      publish: Effect.fn("WebhookService.publish")(function*(caller, event, key) {
+        yield* authorize(caller, "publish")
+        yield* Publishing.refuseReserved([event])
+        const clientId = yield* knownClient(caller, event.clientId)
+        const [published] = yield* commit(clientId, [event], { key, kind: "single", target: null })
+        return published ?? (yield* Effect.dieMessage("a committed event has an answer"))
+      }),
+      publishBatch: Effect.fn("WebhookService.publishBatch")(function*(caller, batch, key) {
+        yield* authorize(caller, "publish")
+        yield* Publishing.refuseReserved(batch)
+        yield* Publishing.refuseMixedClients(batch)
+        const clientId = yield* knownClient(caller, batch[0].clientId)
+        return yield* commit(clientId, batch, { key, kind: "batch", target: null })
+      }),
+      test: Effect.fn("WebhookService.test")(function*(caller, id, { eventType, payload }) {
+        yield* authorize(caller, "write")
+        const webhook = yield* Effect.flatMap(webhooks.find(reach(caller), id), found(id))
+        if (!webhook.isActive) return yield* inactive(id)
+        const event: EventInput = {
+          eventType: eventType ?? testType,
+          payload: payload ?? { message: "This is a test." }
+        }
+        const [published] = yield* commit(webhook.clientId, [event], { key: undefined, kind: "single", target: id })
+        return published ?? (yield* Effect.dieMessage("a committed event has an answer"))
+      })
+    }
+    return verbs
+  })
+
+const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
+  Effect.gen(function*() {
+    const context = yield* Effect.context<EventTypeStore>()
+    const events = yield* EventStore
+    const signals = yield* Signals
+    return (
+      clientId: ClientId,
+      inputs: readonly [EventInput, ...ReadonlyArray<EventInput>],
+      request: {
+        readonly key: string | undefined
+        readonly kind: "single" | "batch"
+        readonly target: WebhookId | null
+      }
+    ) =>
+      Effect.gen(function*() {
+        const idempotency = yield* Publishing.idempotency(request.key, inputs, request.kind)
+        const stored = yield* Publishing.prepare(inputs, limits)
+        const published = yield* events.publish({ clientId, events: stored, idempotency, target: request.target }).pipe(
+          Effect.catchTag("IdempotencyConflict", Publishing.keyReused)
+        )
+        yield* count(inputs, published)
+        yield* PubSub.publish(signals, Signal.WorkArrived())
+        yield* Effect.forEach(published, Spans.eventPrepared(inputs), { discard: true })
+        return published
+      }).pipe(Effect.provide(context))
+  })
+
+const inactive = (id: WebhookId) =>
+  new Conflict({
+    code: "webhook_inactive",
+    message:
+      `Webhook ${id} is switched off: a test delivery would wait until it is switched on. Switch it on, or ping it.`
+  })
+
+/** Counts the deliveries of each event type. */
+const count = (inputs: ReadonlyArray<EventInput>, published: ReadonlyArray<Published>) =>
+  Effect.forEach(published, ({ deliveries }, index) =>
+    Metric.incrementBy(
+      Metric.tagged(Metrics.published, "event_type", inputs[index]?.eventType ?? "other"),
+      deliveries.length
+    ), { discard: true })

@@ -1,0 +1,138 @@
+/**
+ * What a client may say of its webhook, and how that becomes a definition to store: the URL and headers are guarded,
+ * the secret and the headers sealed.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { ClientId, type WebhookId } from "../domain/Ids.ts"
+import { Invalid } from "../domain/Refusal.ts"
+import { SignatureScheme } from "../domain/SignatureScheme.ts"
+import * as Webhook from "../domain/Webhook.ts"
+import type { Definition, SealedWebhook } from "../persistence/WebhookStore.ts"
+import * as Secret from "../signing/Secret.ts"
+import { SecretBox } from "../signing/SecretBox.ts"
+import * as HeaderGuard from "../transport/HeaderGuard.ts"
+import { UrlGuard } from "../transport/UrlGuard.ts"
+
+const Headers = Schema.Record({ key: Schema.String, value: Schema.String }).annotations({
+  description: "Sent with every delivery. Encrypted at rest; their values are never read back."
+})
+
+const SecretKey = Secret.ChosenSecret.annotations({
+  description: "A secret that you chose; without one we generate it and show it once."
+})
+
+/** What may be said when a webhook is registered. */
+export const NewWebhook = Schema.Struct({
+  clientId: Schema.optional(ClientId),
+  name: Schema.optional(Schema.NullOr(Webhook.WebhookName)),
+  description: Schema.optional(Schema.NullOr(Webhook.WebhookDescription)),
+  url: Schema.String,
+  events: Webhook.Subscriptions,
+  headers: Schema.optional(Headers),
+  secretKey: Schema.optional(SecretKey),
+  secretExpiresAt: Schema.optional(Schema.NullOr(Schema.DateTimeUtc)),
+  signatures: Schema.optional(Webhook.SignatureSchemes),
+  retryCount: Schema.optional(Webhook.RetryCount),
+  timeoutMs: Schema.optional(Webhook.TimeoutMs),
+  isActive: Schema.optional(Schema.Boolean)
+})
+export type NewWebhook = typeof NewWebhook.Type
+
+/** What may be changed later: what is left out stays as it is, `headers` are replaced as a whole. */
+export const WebhookChanges = Schema.Struct({
+  ...NewWebhook.omit("clientId", "url", "events").fields,
+  url: Schema.optional(Schema.String),
+  events: Schema.optional(Webhook.Subscriptions)
+})
+export type WebhookChanges = typeof WebhookChanges.Type
+
+export interface RegistrationDefaults {
+  readonly retryCount: number
+  readonly timeoutMs: number
+}
+
+export const secretColumn = "secret"
+export const headersColumn = "headers"
+
+/** The definition of a new webhook. */
+export const define = (
+  identity: { readonly id: WebhookId; readonly clientId: ClientId },
+  input: NewWebhook,
+  secret: Redacted.Redacted,
+  defaults: RegistrationDefaults
+) =>
+  Effect.gen(function*() {
+    const isActive = input.isActive ?? true
+    return {
+      ...identity,
+      name: input.name ?? null,
+      description: input.description ?? null,
+      url: yield* guardUrl(input.url),
+      events: input.events,
+      signatures: input.signatures ?? SignatureScheme.literals,
+      isActive,
+      deactivationReason: isActive ? null : "owner",
+      retryCount: input.retryCount ?? defaults.retryCount,
+      timeoutMs: input.timeoutMs ?? defaults.timeoutMs,
+      secretExpiresAt: input.secretExpiresAt ?? null,
+      secretSealed: yield* sealSecret(identity, secret),
+      ...(yield* sealHeaders(identity, input.headers ?? {}))
+    } satisfies Definition
+  })
+
+/** The definition of a webhook after its owner's changes. */
+export const redefine = (webhook: SealedWebhook, changes: WebhookChanges) =>
+  Effect.gen(function*() {
+    const isActive = changes.isActive ?? webhook.isActive
+    const headers = changes.headers === undefined ? webhook : yield* sealHeaders(webhook, changes.headers)
+    const { secretKey } = changes
+    return {
+      id: webhook.id,
+      clientId: webhook.clientId,
+      name: changes.name === undefined ? webhook.name : changes.name,
+      description: changes.description === undefined ? webhook.description : changes.description,
+      url: changes.url === undefined ? webhook.url : yield* guardUrl(changes.url),
+      events: changes.events ?? webhook.events,
+      signatures: changes.signatures ?? webhook.signatures,
+      isActive,
+      deactivationReason: isActive ? null : changes.isActive === false ? "owner" : webhook.deactivationReason,
+      retryCount: changes.retryCount ?? webhook.retryCount,
+      timeoutMs: changes.timeoutMs ?? webhook.timeoutMs,
+      secretExpiresAt: changes.secretExpiresAt === undefined ? webhook.secretExpiresAt : changes.secretExpiresAt,
+      secretSealed: secretKey === undefined ? webhook.secretSealed : yield* sealSecret(webhook, secretKey),
+      headerNames: headers.headerNames,
+      headersSealed: headers.headersSealed
+    } satisfies Definition
+  })
+
+const guardUrl = (url: string) =>
+  Effect.flatMap(UrlGuard, (guard) =>
+    Either.match(guard.check(url), {
+      onLeft: ({ code, message }) => Effect.fail(Invalid.one("url", code, message)),
+      onRight: ({ url }) => Effect.succeed(url.href)
+    }))
+
+interface Identity {
+  readonly id: WebhookId
+  readonly clientId: ClientId
+}
+
+const sealSecret = ({ clientId, id }: Identity, secret: Redacted.Redacted) =>
+  Effect.flatMap(SecretBox, (box) => box.seal(secret, { clientId, webhookId: id, column: secretColumn }))
+
+const sealHeaders = ({ clientId, id }: Identity, headers: Readonly<Record<string, string>>) =>
+  Effect.gen(function*() {
+    const box = yield* SecretBox
+    yield* Effect.mapError(HeaderGuard.check(headers), ({ code, message }) => Invalid.one("headers", code, message))
+    const names = Object.keys(headers)
+    const plain = Redacted.make(JSON.stringify(headers))
+    return {
+      headerNames: names,
+      headersSealed: names.length === 0
+        ? null
+        : yield* box.seal(plain, { clientId, webhookId: id, column: headersColumn })
+    }
+  })
