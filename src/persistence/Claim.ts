@@ -40,6 +40,8 @@ export interface Claim {
   readonly deliveries: ReadonlyArray<ClaimedDelivery>
   /** Hand this to the next claim: it goes on from there, so that every webhook gets its turn. Null: begin anew. */
   readonly next: WebhookId | null
+  /** Some webhook gave as many as one webhook may, and so may have more. */
+  readonly full: boolean
 }
 
 /** Webhooks visited by one claim. */
@@ -98,10 +100,14 @@ export const claim = (sql: SqlClient) => {
   const lease = leaseDue(sql)
   return (request: ClaimRequest) =>
     Effect.map(lease(request), (rows): Claim => {
-      const visited = new Set(rows.map((row) => row.webhookId))
-      return {
-        deliveries: rows.filter((row): row is ClaimedDelivery => row.id !== null),
-        next: visited.size < Math.min(visitsMax, request.limit) ? null : rows.at(-1)?.webhookId ?? null
-      }
+      const deliveries = rows.filter((row): row is ClaimedDelivery => row.id !== null)
+      const visited = new Set(rows.map((row) => row.webhookId)).size
+      const next = visited < Math.min(visitsMax, request.limit) ? null : rows.at(-1)?.webhookId ?? null
+      const share = Math.floor(request.limit / Math.max(visited, 1))
+      return { deliveries, next, full: anyHas(deliveries, share) }
     })
 }
+
+/** Whether any webhook has as many deliveries as one webhook may. Rows of one webhook stand together. */
+const anyHas = (deliveries: ReadonlyArray<ClaimedDelivery>, share: number): boolean =>
+  deliveries.some(({ webhookId }, i) => deliveries[i + share - 1]?.webhookId === webhookId)

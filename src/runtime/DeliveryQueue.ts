@@ -25,36 +25,37 @@ export class DeliveryQueue extends Context.Tag("deeper-hub-webhooks/runtime/Deli
   readonly room: Effect.Effect<number>
   readonly depth: Effect.Effect<number>
 }>() {
-  static readonly layer = (capacity: number) =>
-    Layer.scoped(
-      this,
-      Effect.gen(function*() {
-        const store = yield* DeliveryStore
-        const queue = yield* Effect.acquireRelease(Queue.bounded<LeasedDelivery>(capacity), (queue) =>
-          Effect.gen(function*() {
-            const unsent = Chunk.toReadonlyArray(yield* Queue.takeAll(queue))
-            yield* Queue.shutdown(queue)
-            if (unsent.length === 0) {
-              return
-            }
-            yield* store.release(unsent.map(({ delivery }) =>
-              delivery
-            ))
-            yield* Effect.logInfo("unsent deliveries given back", { count: unsent.length })
-          }).pipe(Effect.catchTag("PersistenceError", (error) =>
-            Effect.logWarning("unsent deliveries are due again when their leases end", error))))
-        const depth = Effect.map(Queue.size(queue), (size) =>
-          Math.max(size, 0))
-        return DeliveryQueue.of({
-          take: Queue.take(queue),
-          offerAll: (deliveries) =>
-            Effect.asVoid(Queue.offerAll(queue, deliveries)),
-          room: Effect.map(depth, (size) => capacity - size),
-          depth
-        })
-      })
-    )
+  static readonly layer = (capacity: number) => Layer.scoped(this, make(capacity))
 }
+
+const make = (capacity: number) =>
+  Effect.gen(function*() {
+    const queue = yield* Effect.acquireRelease(Queue.bounded<LeasedDelivery>(capacity), yield* makeGiveBack)
+    const depth = Effect.map(Queue.size(queue), (size) => Math.max(size, 0))
+    return DeliveryQueue.of({
+      take: Queue.take(queue),
+      offerAll: (deliveries) => Effect.asVoid(Queue.offerAll(queue, deliveries)),
+      room: Effect.map(depth, (size) => capacity - size),
+      depth
+    })
+  })
+
+const makeGiveBack = Effect.map(
+  DeliveryStore,
+  (store) => (queue: Queue.Queue<LeasedDelivery>) =>
+    Effect.gen(function*() {
+      const unsent = Chunk.toReadonlyArray(yield* Queue.takeAll(queue))
+      yield* Queue.shutdown(queue)
+      if (unsent.length === 0) return
+      yield* store.release(unsent.map(({ delivery }) => delivery))
+      yield* Effect.logInfo("unsent deliveries given back", { count: unsent.length })
+    }).pipe(
+      Effect.catchTag(
+        "PersistenceError",
+        (error) => Effect.logWarning("unsent deliveries are due again when their leases end", error)
+      )
+    )
+)
 
 export const remainingMs = (leased: LeasedDelivery): Effect.Effect<number> =>
   Effect.map(Clock.currentTimeNanos, (now) => Number((leased.leaseEndsAt - now) / 1_000_000n))

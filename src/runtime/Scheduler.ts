@@ -32,8 +32,9 @@ export const layer = (options: SchedulerOptions) =>
     Effect.gen(function*() {
       const store = yield* DeliveryStore
       const supervisor = yield* Supervisor
-      const claimAll = yield* makeClaimAll(options)
-      const wakeups = yield* makeWakeups
+      const starved = yield* Ref.make(false)
+      const claimAll = yield* makeClaimAll(options, starved)
+      const wakeups = yield* makeWakeups(starved)
 
       const sweep = Effect.gen(function*() {
         const reclaimed = yield* store.reclaimExpired
@@ -65,41 +66,56 @@ export const layer = (options: SchedulerOptions) =>
     })
   )
 
-/** One place for a wake-up to wait in: any number of them mean the same, look again. */
-const makeWakeups = Effect.gen(function*() {
-  const wakeups = yield* Effect.acquireRelease(Queue.sliding<void>(1), Queue.shutdown)
-  yield* Stream.fromPubSub(yield* Signals).pipe(
-    Stream.runForEach(() => Queue.offer(wakeups, undefined)),
-    Effect.forkScoped
-  )
-  return wakeups
-})
+/**
+ * One place for a wake-up to wait in: any number of them mean the same, look again. An attempt that ended makes room,
+ * which is news only if there was none.
+ */
+const makeWakeups = (starved: Ref.Ref<boolean>) =>
+  Effect.gen(function*() {
+    const wakeups = yield* Effect.acquireRelease(Queue.sliding<void>(1), Queue.shutdown)
+    yield* Stream.fromPubSub(yield* Signals).pipe(
+      Stream.filterEffect((signal) => signal._tag === "WorkArrived" ? Effect.succeed(true) : Ref.get(starved)),
+      Stream.runForEach(() => Queue.offer(wakeups, undefined)),
+      Effect.forkScoped
+    )
+    return wakeups
+  })
 
-/** Claims until nothing is due or nothing fits. */
-const makeClaimAll = (options: SchedulerOptions) =>
+/** Claims until every webhook was visited and has nothing due, or until nothing fits. */
+const makeClaimAll = (options: SchedulerOptions, starved: Ref.Ref<boolean>) =>
+  Effect.gen(function*() {
+    const queue = yield* DeliveryQueue
+    const claim = yield* makeClaim(options)
+    const position = yield* Ref.make<WebhookId | null>(null)
+
+    const step = Effect.gen(function*() {
+      const limit = Math.min(yield* queue.room, claimMax)
+      yield* Ref.set(starved, limit <= 0)
+      if (limit <= 0) return false
+      const { full, next } = yield* claim(limit, yield* Ref.get(position))
+      yield* Ref.set(position, next)
+      return full || next !== null
+    })
+    const pass = Effect.repeat(step, { while: (again) => again })
+
+    // A walk that was cut short for want of room began somewhere in the middle: the webhooks before that come after it.
+    return Effect.flatMap(Ref.get(position), (began) => began === null ? pass : Effect.zipRight(pass, pass))
+  })
+
+const makeClaim = (options: SchedulerOptions) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
     const queue = yield* DeliveryQueue
-    const position = yield* Ref.make<WebhookId | null>(null)
     const leaseNanos = BigInt(options.leaseSeconds) * 1_000_000_000n
 
-    const claim = Effect.uninterruptible(Effect.gen(function*() {
-      const limit = Math.min(yield* queue.room, claimMax)
-      if (limit <= 0) return false
-      const before = yield* Clock.currentTimeNanos
-      const after = yield* Ref.get(position)
-      const { deliveries, next } = yield* store.claim({
-        limit,
-        leaseToken: randomUUID(),
-        leaseSeconds: options.leaseSeconds,
-        after
-      })
-      yield* Ref.set(position, next)
-      // Never waits: this fiber alone puts in, and asked for no more than fits.
-      yield* queue.offerAll(deliveries.map((delivery) => ({ delivery, leaseEndsAt: before + leaseNanos })))
-      yield* Metric.set(Metrics.queueDepth, yield* queue.depth)
-      return deliveries.length > 0 || next !== null || after !== null
-    }))
-
-    return Effect.repeat(claim, { while: (more) => more })
+    return (limit: number, after: WebhookId | null) =>
+      Effect.uninterruptible(Effect.gen(function*() {
+        const before = yield* Clock.currentTimeNanos
+        const leaseToken = randomUUID()
+        const claimed = yield* store.claim({ limit, leaseToken, leaseSeconds: options.leaseSeconds, after })
+        // Never waits: this fiber alone puts in, and asked for no more than fits.
+        yield* queue.offerAll(claimed.deliveries.map((delivery) => ({ delivery, leaseEndsAt: before + leaseNanos })))
+        yield* Metric.set(Metrics.queueDepth, yield* queue.depth)
+        return claimed
+      }))
   })
