@@ -4,7 +4,7 @@ import { Effect, type Scope } from "effect"
 import * as dgram from "node:dgram"
 import * as net from "node:net"
 
-export interface Records {
+interface Records {
   readonly A?: ReadonlyArray<string>
   readonly AAAA?: ReadonlyArray<string>
   /** Where the name leads; the addresses are then those of this name. */

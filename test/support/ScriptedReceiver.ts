@@ -9,7 +9,7 @@ import * as net from "node:net"
 import { AddressPolicy, make as makePolicy } from "../../src/transport/AddressPolicy.ts"
 import { parseRange } from "../../src/transport/AddressRange.ts"
 
-export interface ReceivedRequest {
+interface ReceivedRequest {
   readonly method: string
   readonly path: string
   /** Lower-case names. */
@@ -22,14 +22,14 @@ export interface ReceivedRequest {
   readonly connection: number
 }
 
-export interface Reply {
+interface Reply {
   readonly status?: number
   readonly headers?: Readonly<Record<string, string | ReadonlyArray<string>>>
   readonly body?: string | Uint8Array
 }
 
 /** Bytes for the socket as they are, and what becomes of the socket then. */
-export interface RawReply {
+interface RawReply {
   readonly raw: string | Uint8Array
   readonly after: "keep" | "end" | "reset"
 }

@@ -1,0 +1,135 @@
+/**
+ * Sends one POST to a receiver that may be anything: slow, broken, hostile, or not there.
+ *
+ * An attempt ends within its time, whatever the receiver does; reads a bounded answer; reaches only addresses that
+ * `AddressPolicy` allows; follows nothing; decompresses nothing; and never tries twice.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
+import * as Layer from "effect/Layer"
+import type { Exchange } from "../domain/Attempt.ts"
+import type { DeliveryFailure } from "../domain/DeliveryError.ts"
+import type { AddressPolicy } from "./AddressPolicy.ts"
+import { NoConnectionFree, NotHttp } from "./Classification.ts"
+import { Connection } from "./Connection.ts"
+import { ConnectionPool } from "./ConnectionPool.ts"
+import { Connector } from "./Connector.ts"
+import { Flight } from "./Flight.ts"
+import { outcome, type Seen } from "./Outcome.ts"
+import { Resolver } from "./Resolver.ts"
+
+export interface WebhookRequest {
+  readonly url: URL
+  /** Sent as they are named. Two names that differ only in case are two headers: `HeaderGuard` refuses them. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | Uint8Array
+  /** From the DNS question to the last byte of the answer. */
+  readonly timeoutMs: number
+}
+
+export interface WebhookClientOptions {
+  readonly userAgent: string
+  /** For DNS, TCP and TLS together; at most the attempt's own time. */
+  readonly connectTimeoutMs?: number | undefined
+  readonly connectionsPerOrigin?: number | undefined
+  readonly idleConnectionsMax?: number | undefined
+  /** Certificate authorities to trust instead of Node's own, in PEM. */
+  readonly ca?: ReadonlyArray<string> | undefined
+  /** As `dns.setServers` takes them; the system's where absent. */
+  readonly nameservers?: ReadonlyArray<string> | undefined
+}
+
+/** How long an attempt waits for a connection when its origin has as many as it may; before its own time begins. */
+const connectionWaitMs = 1_000
+
+export class WebhookClient extends Context.Tag("deeper-hub-webhooks/transport/WebhookClient")<WebhookClient, {
+  /** Interruption destroys the socket. */
+  readonly post: (request: WebhookRequest) => Effect.Effect<Exchange, DeliveryFailure>
+}>() {
+  static readonly layer = (options: WebhookClientOptions): Layer.Layer<WebhookClient, never, AddressPolicy> =>
+    Layer.scoped(this, Effect.map(makePool(options), (pool) => WebhookClient.of({ post: post(pool, options) }))).pipe(
+      Layer.provide(Connector.layer({ ca: options.ca })),
+      Layer.provide(Resolver.layer({ nameservers: options.nameservers }))
+    )
+}
+
+const makePool = (options: WebhookClientOptions) =>
+  Effect.gen(function*() {
+    const connector = yield* Connector
+    const runtime = yield* Effect.runtime<never>()
+    const limits = {
+      connectionsPerOrigin: options.connectionsPerOrigin ?? 64,
+      idleConnectionsMax: options.idleConnectionsMax ?? 256
+    }
+    const connectTimeoutMs = options.connectTimeoutMs ?? 5_000
+    return yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        new ConnectionPool<Connection>(limits, (origin, onClose) =>
+          new Connection(origin, { connector, runtime, connectTimeoutMs, onClose }))
+      ),
+      (pool) =>
+        Effect.sync(() => pool.destroy())
+    )
+  })
+
+const post =
+  (pool: ConnectionPool<Connection>, { userAgent }: WebhookClientOptions) =>
+  (request: WebhookRequest): Effect.Effect<Exchange, DeliveryFailure> =>
+    Effect.clockWith((clock) =>
+      Effect.async<Exchange, DeliveryFailure>((resume) => {
+        const { origin, protocol } = request.url
+        if (protocol !== "https:" && protocol !== "http:") {
+          return resume(outcome(unsent(clock.unsafeCurrentTimeMillis(), new NotHttp())))
+        }
+        let abandon: () => void = constVoid
+        const stopWaiting = pool.acquire(origin, Math.min(connectionWaitMs, request.timeoutMs), (connection) => {
+          const startedAt = clock.unsafeCurrentTimeMillis()
+          if (connection === null) return resume(outcome(unsent(startedAt, new NoConnectionFree())))
+          const flight = new Flight({
+            startedAt,
+            timeoutMs: request.timeoutMs,
+            secure: protocol === "https:",
+            connection,
+            onEnd: (seen, reusable) => {
+              pool.release(connection, reusable)
+              resume(outcome(seen))
+            }
+          })
+          abandon = () => {
+            if (flight.abandon()) pool.release(connection, false)
+          }
+          flight.start({
+            path: request.url.pathname + request.url.search,
+            method: "POST",
+            headers: headersOf(request, userAgent),
+            body: request.body
+          })
+        })
+        return Effect.sync(() => {
+          stopWaiting()
+          abandon()
+        })
+      })
+    )
+
+const headersOf = ({ headers }: WebhookRequest, userAgent: string): Array<string> => {
+  const flat = ["User-Agent", userAgent, "Accept-Encoding", "identity"]
+  for (const name of Object.keys(headers)) flat.push(name, headers[name] ?? "")
+  return flat
+}
+
+const unsent = (startedAt: number, error: unknown): Seen => ({
+  startedAt,
+  durationMs: 0,
+  peerAddress: null,
+  secure: false,
+  reused: false,
+  responding: false,
+  status: null,
+  headers: {},
+  retryAfter: null,
+  body: new Uint8Array(0),
+  bodyTruncated: false,
+  error
+})

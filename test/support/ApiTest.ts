@@ -1,0 +1,210 @@
+/**
+ * The whole service on a port of its own and a database of its own, once a file, and clients of it that speak plain
+ * HTTP: each sends with one key and takes what comes as it is.
+ */
+import * as HttpServer from "@effect/platform/HttpServer"
+import { ConfigProvider, Context, Effect, Layer, Redacted } from "effect"
+import { Pool } from "undici"
+import { assert } from "vitest"
+import * as App from "../../src/App.ts"
+import { Clients } from "../../src/service/Clients.ts"
+import * as PgTest from "./PgTest.ts"
+
+/** What came is looked at by assertions: a narrower type would claim what a test has yet to show. */
+type Parsed = ReturnType<typeof JSON.parse>
+
+export interface Answer {
+  readonly status: number
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly text: string
+  /** Of the text; undefined where it is none. */
+  readonly json: Parsed
+}
+
+export interface Call {
+  readonly method: string
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** As it is; an iterable is sent in chunks, without a Content-Length. */
+  readonly body?: string | Uint8Array | AsyncIterable<Uint8Array>
+}
+
+type Body = object | string
+
+/** Somebody with a key, or without one. */
+export interface Sender {
+  readonly token: string | null
+  readonly send: (call: Call) => Effect.Effect<Answer>
+  readonly get: (path: string, headers?: Call["headers"]) => Effect.Effect<Answer>
+  readonly post: (path: string, body?: Body, headers?: Call["headers"]) => Effect.Effect<Answer>
+  readonly put: (path: string, body: Body) => Effect.Effect<Answer>
+  readonly patch: (path: string, body: Body) => Effect.Effect<Answer>
+  readonly del: (path: string) => Effect.Effect<Answer>
+}
+
+export type TenantRole = "client" | "publisher" | "viewer"
+
+/** A client of the service with a key of each role. */
+export interface Tenant extends Readonly<Record<TenantRole, Sender>> {
+  readonly id: string
+}
+
+export class ApiTest extends Context.Tag("test/support/ApiTest")<ApiTest, {
+  readonly port: number
+  readonly operator: Sender
+  readonly a: Tenant
+  readonly b: Tenant
+  readonly nobody: Sender
+  readonly withToken: (token: string) => Sender
+}>() {}
+
+export interface ApiTestOptions {
+  /** Over the settings below. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** The database's URL as the service is to have it. */
+  readonly via?: (url: string) => string
+}
+
+const settings = {
+  HOST: "127.0.0.1",
+  PORT: "0",
+  LOG_LEVEL: "OFF",
+  DATABASE_POOL_MAX: "10",
+  WEBHOOKS_ENCRYPTION_KEYS: `k1:${Buffer.alloc(32, 7).toString("base64")}`,
+  WEBHOOKS_ALLOWED_URL_SCHEMES: "https,http",
+  WEBHOOKS_ALLOWED_IP_RANGES_FOR_URL: "127.0.0.1/32",
+  // A failed delivery stays where it is for as long as a test looks at it.
+  WEBHOOKS_RETRY_POLICY_BASE_DELAY_SECONDS: "600"
+}
+
+const service = (options: ApiTestOptions) =>
+  Layer.unwrapEffect(Effect.map(PgTest.url, (url) => {
+    const environment = { ...settings, DATABASE_URL: options.via?.(url) ?? url, ...options.settings }
+    const provider = ConfigProvider.fromMap(new Map(Object.entries(environment)), { pathDelim: "_" })
+    return App.layer.pipe(Layer.provide(Layer.setConfigProvider(provider)), Layer.orDie)
+  }))
+
+const senders = Layer.scoped(
+  ApiTest,
+  Effect.gen(function*() {
+    const port = yield* HttpServer.addressWith((address) =>
+      Effect.succeed(address._tag === "TcpAddress" ? address.port : 0)
+    )
+    const pool = yield* Effect.acquireRelease(
+      Effect.sync(() => new Pool(`http://127.0.0.1:${port}`, { pipelining: 1 })),
+      (pool) => Effect.promise(() => pool.destroy())
+    )
+    const clients = yield* Clients
+    const { token } = yield* Effect.orDie(clients.issueOperatorKey("tests", () => Effect.void))
+    const operator = sender(pool, Redacted.value(token))
+    const withToken = (own: string) => sender(pool, own)
+    const tenant = (id: string) =>
+      Effect.gen(function*() {
+        expectStatus(yield* operator.post("/api/clients", { id }), 201)
+        const key = (role: TenantRole) =>
+          Effect.map(operator.post(`/api/clients/${id}/keys`, { role }), (issued) =>
+            withToken(expectStatus(issued, 201).json.token))
+        return {
+          id,
+          ...yield* Effect.all({ client: key("client"), publisher: key("publisher"), viewer: key("viewer") })
+        }
+      })
+    const [a, b] = yield* Effect.all([tenant("tenant-a"), tenant("tenant-b")])
+    return { port, operator, a, b, nobody: sender(pool, null), withToken }
+  })
+)
+
+export const make = (options: ApiTestOptions = {}) =>
+  senders.pipe(Layer.provideMerge(service(options)), Layer.provideMerge(PgTest.layer))
+
+/** The service and PgTest's own way to its database. */
+export const layer = make()
+
+const sender = (pool: Pool, token: string | null): Sender => {
+  const send = (call: Call) => Effect.map(Effect.promise((signal) => exchange(pool, token, call, signal)), checked)
+  const sendJson = (method: string) => (path: string, body?: Body, headers: Call["headers"] = {}) =>
+    send({
+      method,
+      path,
+      ...(body === undefined ? { headers } : {
+        headers: { "content-type": "application/json", ...headers },
+        body: typeof body === "string" ? body : JSON.stringify(body)
+      })
+    })
+  return {
+    token,
+    send,
+    get: (path, headers = {}) => send({ method: "GET", path, headers }),
+    post: sendJson("POST"),
+    put: sendJson("PUT"),
+    patch: sendJson("PATCH"),
+    del: (path) => send({ method: "DELETE", path })
+  }
+}
+
+const exchange = async (pool: Pool, token: string | null, call: Call, signal: AbortSignal): Promise<Answer> => {
+  const { body, headers, statusCode } = await pool.request({
+    method: call.method as "GET",
+    path: call.path,
+    headers: { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...call.headers },
+    body: call.body ?? null,
+    signal
+  })
+  const text = await body.text()
+  const isJson = /[/+]json$/.test(String(headers["content-type"]))
+  return {
+    status: statusCode,
+    headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)])),
+    text,
+    json: isJson ? JSON.parse(text) : undefined
+  }
+}
+
+/** What holds of every answer, whatever was asked. */
+const checked = (answer: Answer): Answer => {
+  assert.notStrictEqual(answer.status, 500, answer.text)
+  assert.strictEqual(answer.headers["x-content-type-options"], "nosniff")
+  assert.strictEqual(answer.headers["cache-control"], "no-store")
+  assert.strictEqual(answer.headers["www-authenticate"], answer.status === 401 ? "Bearer" : undefined)
+  if (answer.status >= 400) checkProblem(answer)
+  return answer
+}
+
+const checkProblem = ({ headers, json, status, text }: Answer): void => {
+  assert.strictEqual(headers["content-type"], "application/problem+json", text)
+  const members = ["type", "title", "status", "code", "detail"]
+  assert.hasAllKeys(json, status === 422 ? [...members, "errors"] : members)
+  assert.deepInclude(json, { type: "about:blank", title: titles[status], status })
+  assert.match(json.code, /^[a-z]+(_[a-z]+)*$/)
+  assert.isNotEmpty(json.detail)
+  if (status !== 422) return
+  assert.strictEqual(json.code, json.errors[0].code, "the first issue's code is the problem's")
+  for (const issue of json.errors) {
+    assert.hasAllKeys(issue, ["path", "code", "message"])
+    assert.isNotEmpty(issue.message)
+  }
+}
+
+const titles: Readonly<Record<number, string>> = {
+  400: "Bad request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not found",
+  409: "Conflict",
+  413: "Content too large",
+  415: "Unsupported media type",
+  422: "Unprocessable content",
+  503: "Service unavailable"
+}
+
+export const expectStatus = (answer: Answer, status: number): Answer => {
+  assert.strictEqual(answer.status, status, answer.text)
+  return answer
+}
+
+/** That it is a problem in every particular was checked when it came. */
+export const expectProblem = (answer: Answer, status: number, code: string): Answer => {
+  assert.deepStrictEqual({ status: answer.status, code: answer.json?.code }, { status, code }, answer.text)
+  return answer
+}

@@ -1,0 +1,245 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Either, FastCheck as fc, Schema } from "effect"
+import { type AddressPolicyOptions, listeningOn, make, Verdict } from "../../src/transport/AddressPolicy.ts"
+import { AddressRangeFromString, parseAddress, parseRange } from "../../src/transport/AddressRange.ts"
+
+const ranges = (...texts: ReadonlyArray<string>) => texts.map((text) => Either.getOrThrow(parseRange(text)))
+
+const allows = (ip: string, port = 443, options: Partial<AddressPolicyOptions> = {}) =>
+  Verdict.$is("Allowed")(make({ allowed: [], disallowed: [], ...options }).check(ip, port))
+
+const edgesOfForbiddenIPv4 = [
+  ["0.0.0.0", "0.255.255.255"],
+  ["10.0.0.0", "10.255.255.255"],
+  ["100.64.0.0", "100.127.255.255"],
+  ["127.0.0.0", "127.255.255.255"],
+  ["168.63.129.16", "168.63.129.16"],
+  ["169.254.0.0", "169.254.255.255"],
+  ["172.16.0.0", "172.31.255.255"],
+  ["192.0.0.0", "192.0.0.255"],
+  ["192.0.2.0", "192.0.2.255"],
+  ["192.31.196.0", "192.31.196.255"],
+  ["192.52.193.0", "192.52.193.255"],
+  ["192.88.99.0", "192.88.99.255"],
+  ["192.168.0.0", "192.168.255.255"],
+  ["192.175.48.0", "192.175.48.255"],
+  ["198.18.0.0", "198.19.255.255"],
+  ["198.51.100.0", "198.51.100.255"],
+  ["203.0.113.0", "203.0.113.255"],
+  ["224.0.0.0", "255.255.255.255"]
+] as const
+
+const numberOf = (ip: string) => parseAddress(ip)?.value ?? 0n
+const dotted = (value: bigint) => [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 0xffn).join(".")
+const hextets = (value: bigint) => `${(value >> 16n).toString(16)}:${(value & 0xffffn).toString(16)}`
+
+const forbiddenIPv4 = fc.constantFrom(...edgesOfForbiddenIPv4).chain(([first, last]) =>
+  fc.bigInt({ min: numberOf(first), max: numberOf(last) })
+)
+
+/** Every way of putting an IPv4 address into the text of an IPv6 address that some system honours. */
+const embeddings: ReadonlyArray<(value: bigint) => string> = [
+  (value) => `::ffff:${dotted(value)}`,
+  (value) => `::ffff:${hextets(value)}`,
+  (value) => `0:0:0:0:0:FFFF:${hextets(value).toUpperCase()}`,
+  (value) => `0000:0000:0000:0000:0000:ffff:${dotted(value)}`,
+  (value) => `::${dotted(value)}`,
+  (value) => `::ffff:0:${hextets(value)}`,
+  (value) => `64:ff9b::${dotted(value)}`,
+  (value) => `64:ff9b:1::${hextets(value)}`,
+  (value) => `2002:${hextets(value)}::1`,
+  (value) => `2001:0:1:2:3:4:${hextets(value ^ 0xffff_ffffn)}`,
+  (value) => `fe80::5efe:${dotted(value)}`
+]
+
+describe("AddressPolicy", () => {
+  it("A4 refuses both edges of every special-purpose IPv4 range", () => {
+    for (const edge of edgesOfForbiddenIPv4.flat()) assert.isFalse(allows(edge), edge)
+  })
+
+  it("allows what lies just outside the special-purpose IPv4 ranges", () => {
+    const neighbours = edgesOfForbiddenIPv4
+      .flatMap(([first, last]) => [numberOf(first) - 1n, numberOf(last) + 1n])
+      .filter((value) => value > 0n && value <= 0xffff_ffffn)
+      .map(dotted)
+      .filter((ip) => !ip.startsWith("126.") && !ip.startsWith("223."))
+    for (const ip of [...neighbours, "1.1.1.1", "8.8.8.8", "126.255.255.255", "128.0.0.0", "223.255.255.255"]) {
+      assert.isTrue(allows(ip), ip)
+    }
+  })
+
+  it("A4 allows of IPv6 only global unicast without its special-purpose parts", () => {
+    const forbidden = [
+      "::",
+      "::1",
+      "::7f00:1",
+      "100::1",
+      "1fff:ffff::1",
+      "2001::1",
+      "2001:1ff:ffff::1",
+      "2001:db8::1",
+      "2002:7f00:1::",
+      "2620:4f:8000::1",
+      "3fff::1",
+      "3fff:fff:ffff::1",
+      "4000::1",
+      "5f00::1",
+      "fc00::1",
+      "fd00:ec2::254",
+      "fe80::1",
+      "fec0::1",
+      "ff02::1"
+    ]
+    for (const ip of forbidden) assert.isFalse(allows(ip), ip)
+    for (const ip of ["2001:200::1", "2001:4860:4860::8888", "2606:4700::1111", "2a00:1450::1", "3ffe::1"]) {
+      assert.isTrue(allows(ip), ip)
+    }
+  })
+
+  it("A4 refuses what is not an IP address, zone ids included", () => {
+    const texts = [
+      "",
+      "localhost",
+      "1.1.1",
+      "1.1.1.1.1",
+      "0x7f.0.0.1",
+      "2606:4700::1111%eth0",
+      "1.1.1.1 ",
+      "[::1]",
+      "01.1.1.1"
+    ]
+    for (const text of texts) assert.isFalse(allows(text), text)
+  })
+
+  it.prop(
+    "A4 refuses a forbidden IPv4 address, however it is embedded",
+    [
+      forbiddenIPv4,
+      fc.constantFrom<(value: bigint) => string>(dotted, ...embeddings),
+      fc.integer({ min: 1, max: 65535 })
+    ],
+    ([value, spell, port]) => assert.isFalse(allows(spell(value), port)),
+    { fastCheck: { numRuns: 5_000 } }
+  )
+
+  it.prop(
+    "A4 says of an IPv4 address in IPv6 what it says of the address",
+    [
+      fc.bigInt({ min: 0n, max: 0xffff_ffffn }),
+      fc.constantFrom(...embeddings.slice(0, 4))
+    ],
+    ([value, spell]) => assert.strictEqual(allows(spell(value)), allows(dotted(value))),
+    {
+      fastCheck: { numRuns: 2_000 }
+    }
+  )
+
+  it.prop(
+    "A4 refuses every IPv6 address outside 2000::/3",
+    [fc.bigInt({ min: 0n, max: (1n << 128n) - 1n })],
+    ([value]) => {
+      fc.pre(value >> 125n !== 1n && value >> 32n !== 0xffffn)
+      const groups = Array.from({ length: 8 }, (_, i) => ((value >> BigInt(16 * (7 - i))) & 0xffffn).toString(16))
+      assert.isFalse(allows(groups.join(":")))
+    }
+  )
+
+  it.prop("never throws", [fc.string(), fc.integer()], ([text, port]) => {
+    allows(text, port)
+  })
+
+  it("opens what an exception names, and only at its port", () => {
+    const options = { allowed: ranges("127.0.0.1/32:9000", "10.0.0.0/8", "[::1/128]:8080") }
+    assert.isTrue(allows("127.0.0.1", 9000, options))
+    assert.isTrue(allows("::ffff:127.0.0.1", 9000, options))
+    assert.isFalse(allows("127.0.0.1", 9001, options))
+    assert.isFalse(allows("127.0.0.2", 9000, options))
+    assert.isTrue(allows("10.1.2.3", 1, options))
+    assert.isTrue(allows("::1", 8080, options))
+    assert.isFalse(allows("::1", 9000, options))
+  })
+
+  it("closes what the operator closed, exceptions notwithstanding", () => {
+    const options = { allowed: ranges("10.0.0.0/8"), disallowed: ranges("10.1.0.0/16", "8.8.8.8", "1.1.1.1:25") }
+    assert.isTrue(allows("10.2.0.1", 443, options))
+    assert.isFalse(allows("10.1.0.1", 443, options))
+    assert.isFalse(allows("8.8.8.8", 443, options))
+    assert.isFalse(allows("1.1.1.1", 25, options))
+    assert.isTrue(allows("1.1.1.1", 443, options))
+  })
+
+  it("A13 closes the service's own port on every loopback address, however loopback was opened", () => {
+    for (const host of ["127.0.0.1", "localhost", "0.0.0.0", "::", "::1"]) {
+      const options = { allowed: ranges("127.0.0.0/8", "::1/128"), disallowed: listeningOn(host, 4400) }
+      assert.isFalse(allows("127.0.0.1", 4400, options), host)
+      assert.isFalse(allows("127.9.9.9", 4400, options), host)
+      assert.isFalse(allows("::1", 4400, options), host)
+      assert.isTrue(allows("127.0.0.1", 4401, options), host)
+    }
+    assert.isFalse(allows("8.8.8.8", 4400, { disallowed: listeningOn("8.8.8.8", 4400) }))
+  })
+})
+
+describe("AddressRange", () => {
+  const decode = Schema.decodeUnknownEither(AddressRangeFromString)
+
+  it("reads and writes ranges, with and without a port", () => {
+    const texts = [
+      ["10.0.0.0/8", "10.0.0.0/8"],
+      ["10.0.0.5", "10.0.0.5/32"],
+      ["10.0.0.5:9000", "10.0.0.5/32:9000"],
+      ["127.0.0.1/32:9000", "127.0.0.1/32:9000"],
+      ["fd00::/8", "fd00::/8"],
+      ["::1", "::1/128"],
+      ["[::1]:80", "[::1/128]:80"],
+      ["[::1/128]:8080", "[::1/128]:8080"],
+      ["2001:db8:0:0:1::/80", "2001:db8::1:0:0:0/80"],
+      ["::ffff:10.0.0.0/104", "10.0.0.0/8"],
+      ["0.0.0.0/0", "0.0.0.0/0"],
+      ["::/0", "::/0"]
+    ]
+    for (const [text, written] of texts) {
+      assert.strictEqual(Either.getOrThrow(decode(text)).toString(), written)
+      assert.strictEqual(Either.getOrThrow(decode(written)).toString(), written)
+    }
+  })
+
+  it("says what is wrong with a range", () => {
+    const wrong = [
+      ["10.0.0.1/8", `has bits set beyond its prefix; did you mean "10.0.0.0/8"?`],
+      ["10.0.0.0/33", "the prefix must be 0 to 32"],
+      ["fd00::/129", "the prefix must be 0 to 128"],
+      ["10.0.0.0/8:0", "the port must be 1 to 65535"],
+      ["10.0.0.0/8:65536", "the port must be 1 to 65535"],
+      ["10.0.0/8", `"10.0.0" is not an IP address`],
+      ["localhost", "expected cidr or cidr:port"],
+      ["fe80::1%eth0/64", "expected cidr or cidr:port"],
+      ["", "expected cidr or cidr:port"]
+    ] as const
+    for (const [text, message] of wrong) {
+      const left = Either.flip(decode(text)).pipe(Either.getOrThrow)
+      assert.include(left.message, message)
+    }
+  })
+
+  it.prop("reads back what it wrote", [
+    fc.boolean().chain((ipv4) =>
+      fc.record({
+        value: fc.bigInt({ min: 0n, max: (1n << (ipv4 ? 32n : 128n)) - 1n }),
+        prefix: fc.integer({ min: 0, max: ipv4 ? 32 : 128 }),
+        port: fc.option(fc.integer({ min: 1, max: 65535 })),
+        family: fc.constant(ipv4 ? (4 as const) : (6 as const))
+      })
+    )
+  ], ([{ family, port, prefix, value }]) => {
+    const hostBits = BigInt((family === 4 ? 32 : 128) - prefix)
+    const address = family === 4
+      ? dotted(value)
+      : Array.from({ length: 8 }, (_, i) => ((value >> BigInt(16 * (7 - i))) & 0xffffn).toString(16)).join(":")
+    fc.pre((value >> hostBits) << hostBits === value && value >> 32n !== 0xffffn)
+    const text = family === 4 ? `${address}/${prefix}` : `[${address}/${prefix}]`
+    const range = Either.getOrThrow(parseRange(port === null ? text : `${text}:${port}`))
+    assert.deepStrictEqual(Either.getOrThrow(parseRange(range.toString())), range)
+    assert.strictEqual(range.base, value)
+  })
+})
