@@ -3,6 +3,7 @@ import * as HttpApi from "@effect/platform/HttpApi"
 import * as OpenApi from "@effect/platform/OpenApi"
 import { ClientsApi } from "./ClientsApi.ts"
 import { DeliveriesApi } from "./DeliveriesApi.ts"
+import * as Document from "./Document.ts"
 import { EventsApi } from "./EventsApi.ts"
 import { EventTypesApi } from "./EventTypesApi.ts"
 import * as Problem from "./Problem.ts"
@@ -25,6 +26,7 @@ export class Api extends HttpApi.make("webhooks")
   .addError(Problem.invalid)
   .addError(Problem.internal)
   .addError(Problem.unavailable)
+  .annotate(OpenApi.Transform, Document.finish)
   .annotate(OpenApi.Title, "Deeper Hub Webhooks")
   .annotate(OpenApi.Version, "1")
   .annotate(

@@ -6,6 +6,7 @@ import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
 import type { Caller } from "../domain/Client.ts"
 import { defaultClient } from "../service/Access.ts"
+import * as Checked from "../service/Checked.ts"
 import { type BusRequest, EventBusPort } from "../service/EventBus.ts"
 import { WebhookService } from "../service/WebhookService.ts"
 import { Supervisor } from "./Supervisor.ts"
@@ -20,15 +21,22 @@ export const layer = (options: { readonly concurrency: number }) =>
       const service = yield* WebhookService
       const supervisor = yield* Supervisor
 
+      const publish = ({ clientId, eventType, idempotencyKey, occurredAt, payload }: BusRequest) =>
+        Effect.gen(function*() {
+          const event = {
+            clientId: clientId === undefined ? undefined : yield* Checked.clientId(clientId),
+            eventType: yield* Checked.eventType(eventType),
+            payload: yield* Checked.payload(payload),
+            occurredAt
+          }
+          const published = yield* service.publish(program, event, idempotencyKey)
+          yield* PubSub.publish(committed, { eventType, payload, published })
+          return published
+        })
+
       // The publisher waits for its answer: whatever happens here, a bug included, it gets one.
-      const handle = ({ answer, event, idempotencyKey }: BusRequest) =>
-        service.publish(program, event, idempotencyKey).pipe(
-          Effect.tap((published) =>
-            PubSub.publish(committed, { eventType: event.eventType, payload: event.payload, published })
-          ),
-          Effect.exit,
-          Effect.flatMap((exit) => Deferred.done(answer, exit))
-        )
+      const handle = (request: BusRequest) =>
+        Effect.flatMap(Effect.exit(publish(request)), (exit) => Deferred.done(request.answer, exit))
 
       const worker = Effect.forever(
         Effect.uninterruptibleMask((restore) => Effect.flatMap(restore(Queue.take(requests)), handle))

@@ -3,6 +3,7 @@
  * and subscribers within the process see it once it is committed.
  */
 import * as Context from "effect/Context"
+import type * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -10,25 +11,32 @@ import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { Published } from "../domain/Event.ts"
-import { type EventTypeName, isSubscribed, type Subscription } from "../domain/EventType.ts"
-import type { JsonObject } from "../domain/Json.ts"
+import { isSubscribed } from "../domain/EventType.ts"
 import type { Refusal } from "../domain/Refusal.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
-import type { EventInput } from "./Publishing.ts"
 
 /** A committed event, as in-process subscribers see it. */
 export interface BusEvent {
-  readonly eventType: EventTypeName
-  readonly payload: JsonObject
+  readonly eventType: string
+  readonly payload: Readonly<Record<string, unknown>>
   readonly published: Published
 }
 
 export type PublishFailure = PersistenceError | Refusal
 
+export interface PublishOptions {
+  /** The client whose webhooks are meant; `default` where absent. */
+  readonly clientId?: string | undefined
+  /** When it happened; now where absent. */
+  readonly occurredAt?: DateTime.Utc | undefined
+  /** A repetition with the same key and payload answers the same and publishes nothing. */
+  readonly idempotencyKey?: string | undefined
+}
+
 /** A publisher's event on its way to the EventListener, and where its answer is awaited. */
-export interface BusRequest {
-  readonly event: EventInput
-  readonly idempotencyKey: string | undefined
+export interface BusRequest extends PublishOptions {
+  readonly eventType: string
+  readonly payload: Readonly<Record<string, unknown>>
   readonly answer: Deferred.Deferred<Published, PublishFailure>
 }
 
@@ -49,22 +57,23 @@ export class EventBusPort extends Context.Tag("deeper-hub-webhooks/service/Event
 export class EventBus extends Context.Tag("deeper-hub-webhooks/service/EventBus")<EventBus, {
   /** Answers once the event and its deliveries are committed. */
   readonly publish: (
-    event: EventInput,
-    options?: { readonly idempotencyKey?: string | undefined }
+    eventType: string,
+    payload: Readonly<Record<string, unknown>>,
+    options?: PublishOptions
   ) => Effect.Effect<Published, PublishFailure>
   /**
-   * Committed events of matching types, from now on. A subscriber that falls more than 1,024 events behind loses the
-   * oldest: what must not be missed belongs behind a webhook.
+   * Committed events whose type matches any of the subscriptions (`deal.won`, `deal.*`, `*`), from now on. A subscriber
+   * that falls more than 1,024 events behind loses the oldest: what must not be missed belongs behind a webhook.
    */
-  readonly subscribe: (...subscriptions: ReadonlyArray<Subscription>) => Stream.Stream<BusEvent>
+  readonly subscribe: (...subscriptions: ReadonlyArray<string>) => Stream.Stream<BusEvent>
 }>() {
   static readonly layer = Layer.effect(
     this,
     Effect.map(EventBusPort, ({ committed, requests }) => ({
-      publish: (event, options) =>
+      publish: (eventType, payload, options = {}) =>
         Effect.gen(function*() {
           const answer = yield* Deferred.make<Published, PublishFailure>()
-          yield* Queue.offer(requests, { event, idempotencyKey: options?.idempotencyKey, answer })
+          yield* Queue.offer(requests, { ...options, eventType, payload, answer })
           return yield* Deferred.await(answer)
         }),
       subscribe: (...subscriptions) =>

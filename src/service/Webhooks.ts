@@ -7,21 +7,19 @@ import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
-import * as ParseResult from "effect/ParseResult"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Caller } from "../domain/Client.ts"
 import type { Delivery } from "../domain/Delivery.ts"
 import type { Published } from "../domain/Event.ts"
-import { EventTypeName } from "../domain/EventType.ts"
-import { ClientId, DeliveryId, WebhookId } from "../domain/Ids.ts"
-import * as Json from "../domain/Json.ts"
+import { DeliveryId, WebhookId } from "../domain/Ids.ts"
 import type { Page, PageRequest } from "../domain/Page.ts"
-import { Invalid, type Refusal } from "../domain/Refusal.ts"
+import type { Invalid, Refusal } from "../domain/Refusal.ts"
 import type { Webhook } from "../domain/Webhook.ts"
 import { ClientStore } from "../persistence/ClientStore.ts"
 import type { DeliveryDetail, DeliveryFilter } from "../persistence/DeliveryHistory.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
+import * as Checked from "./Checked.ts"
 import type { Registered } from "./Definitions.ts"
 import { DeliveryLog } from "./DeliveryLog.ts"
 import * as Registration from "./Registration.ts"
@@ -149,14 +147,14 @@ const make = Effect.gen(function*() {
     }),
     triggerTestEvent: Effect.fn("Webhooks.triggerTestEvent")(function*(webhook, client, eventType, payload) {
       return yield* webhooks.test(yield* actingFor(client), yield* webhookId(webhook), {
-        eventType: eventType === undefined ? undefined : yield* eventTypeName(eventType),
-        payload: payload === undefined ? undefined : yield* json(payload)
+        eventType: eventType === undefined ? undefined : yield* Checked.eventType(eventType),
+        payload: payload === undefined ? undefined : yield* Checked.payload(payload)
       })
     }),
     triggerEvent: Effect.fn("Webhooks.triggerEvent")(function*(client, { idempotencyKey, occurredAt, ...event }) {
       const input = {
-        eventType: yield* eventTypeName(event.eventType),
-        payload: yield* json(event.payload),
+        eventType: yield* Checked.eventType(event.eventType),
+        payload: yield* Checked.payload(event.payload),
         occurredAt
       }
       return yield* webhooks.publish(yield* actingFor(client), input, idempotencyKey)
@@ -170,7 +168,7 @@ const queries = (webhooks: Context.Tag.Service<WebhookService>, log: Context.Tag
       return yield* orNone(webhooks.get(yield* actingFor(client), yield* webhookId(webhook)))
     }),
     listWebhooksForClient: Effect.fn("Webhooks.listWebhooksForClient")(function*(client, filters = {}, page = {}) {
-      const eventType = filters.eventType === undefined ? null : yield* eventTypeName(filters.eventType)
+      const eventType = filters.eventType === undefined ? null : yield* Checked.eventType(filters.eventType)
       const filter = { isActive: filters.isActive ?? null, eventType, clientId: null }
       return yield* webhooks.list(yield* actingFor(client), filter, { ...firstPage, ...page })
     }),
@@ -188,37 +186,13 @@ const queries = (webhooks: Context.Tag.Service<WebhookService>, log: Context.Tag
 
 const firstPage: PageRequest = { limit: 50, after: null }
 
-/** Decodes an input of the program around us; what does not fit is an `Invalid` like any other. */
-const checked = <A, I>(path: string, schema: Schema.Schema<A, I>) => {
-  const validate = Schema.validate(schema, { errors: "all", onExcessProperty: "error" })
-  return (input: unknown): Effect.Effect<A, Invalid> =>
-    Effect.mapError(validate(input), (error) => {
-      const issues = ParseResult.ArrayFormatter.formatErrorSync(error).map((issue) => ({
-        path: [path, ...issue.path.map(String)].filter((part) => part !== "").join("."),
-        code: "invalid_value",
-        message: issue.message
-      }))
-      const [first = { path, code: "invalid_value", message: error.message }, ...rest] = issues
-      return new Invalid({ issues: [first, ...rest] })
-    })
-}
-
-const clientIdOf = checked("clientId", ClientId)
-const webhookId = checked("webhookId", WebhookId)
-const deliveryId = checked("deliveryId", DeliveryId)
-const eventTypeName = checked("eventType", EventTypeName)
-const newWebhook = checked("", Schema.typeSchema(Registration.NewWebhook))
-const webhookChanges = checked("", Schema.typeSchema(Registration.WebhookChanges))
-const jsonObject = checked("payload", Json.JsonObject)
-
-const json = (value: Readonly<Record<string, unknown>>) =>
-  Json.fromUnknown(value).pipe(
-    Effect.mapError(({ code, message }) => Invalid.one("payload", code, message)),
-    Effect.flatMap(jsonObject)
-  )
+const webhookId = Checked.by("webhookId", WebhookId)
+const deliveryId = Checked.by("deliveryId", DeliveryId)
+const newWebhook = Checked.by("", Schema.typeSchema(Registration.NewWebhook))
+const webhookChanges = Checked.by("", Schema.typeSchema(Registration.WebhookChanges))
 
 const actingFor = (client: string): Effect.Effect<Caller, Invalid> =>
-  Effect.map(clientIdOf(client), (clientId) => ({ keyId: null, clientId, role: "client" }))
+  Effect.map(Checked.clientId(client), (clientId) => ({ keyId: null, clientId, role: "client" }))
 
 const orNone = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   self.pipe(Effect.asSome, Effect.catchIf((error) => isNotFound(error), () => Effect.succeedNone))

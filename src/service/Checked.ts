@@ -1,0 +1,34 @@
+/** Inputs of the program around us: checked as those of the HTTP API are, and refused the same way. */
+import * as Effect from "effect/Effect"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import { EventTypeName } from "../domain/EventType.ts"
+import { ClientId } from "../domain/Ids.ts"
+import * as Json from "../domain/Json.ts"
+import { Invalid } from "../domain/Refusal.ts"
+
+/** Checks a value against the typed side of a schema; `path` is where the program gave it. */
+export const by = <A, I>(path: string, schema: Schema.Schema<A, I>) => {
+  const validate = Schema.validate(schema, { errors: "all", onExcessProperty: "error" })
+  return (input: unknown): Effect.Effect<A, Invalid> =>
+    Effect.mapError(validate(input), (error) => {
+      const issues = ParseResult.ArrayFormatter.formatErrorSync(error).map((issue) => ({
+        path: [path, ...issue.path.map(String)].filter((part) => part !== "").join("."),
+        code: "invalid_value",
+        message: issue.message
+      }))
+      const [first = { path, code: "invalid_value", message: error.message }, ...rest] = issues
+      return new Invalid({ issues: [first, ...rest] })
+    })
+}
+
+export const clientId = by("clientId", ClientId)
+export const eventType = by("eventType", EventTypeName)
+const jsonObject = by("payload", Json.JsonObject)
+
+/** A plain JavaScript object as the JSON object that it stands for. */
+export const payload = (value: Readonly<Record<string, unknown>>) =>
+  Json.fromUnknown(value).pipe(
+    Effect.mapError(({ code, message }) => Invalid.one("payload", code, message)),
+    Effect.flatMap(jsonObject)
+  )
