@@ -8,9 +8,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
-import { createServer } from "node:http"
 import { fileURLToPath } from "node:url"
 import * as HttpServer from "./api/HttpServer.ts"
+import * as Listener from "./api/Listener.ts"
 import { AppConfig } from "./AppConfig.ts"
 import * as FirstBoot from "./FirstBoot.ts"
 import { Backlog } from "./persistence/Backlog.ts"
@@ -26,6 +26,7 @@ import * as Postgres from "./persistence/Postgres.ts"
 import { WebhookStore } from "./persistence/WebhookStore.ts"
 import * as Actors from "./runtime/Actors.ts"
 import { Supervisor } from "./runtime/Supervisor.ts"
+import { defaultClient } from "./service/Access.ts"
 import { Clients } from "./service/Clients.ts"
 import { Courier } from "./service/Courier.ts"
 import { DeliveryLog } from "./service/DeliveryLog.ts"
@@ -86,8 +87,13 @@ const transport = (config: AppConfig) => {
   ).pipe(Layer.provide(policy))
 }
 
+/** The client of whoever names none: a program that embeds the service has no operator's key to be made with it. */
+const firstClient = Layer.effectDiscard(
+  Effect.flatMap(ClientStore, (clients) => clients.insert({ id: defaultClient, name: null }))
+)
+
 const services = (config: AppConfig) =>
-  Layer.mergeAll(Clients.layer, EventBus.layer, EventTypes.layer, Webhooks.layer).pipe(
+  Layer.mergeAll(Clients.layer, EventBus.layer, EventTypes.layer, Webhooks.layer, firstClient).pipe(
     Layer.provideMerge(EventBusPort.layer),
     Layer.provideMerge(DeliveryLog.layer),
     Layer.provideMerge(WebhookService.layer({
@@ -114,11 +120,14 @@ const embedded = (config: AppConfig) =>
     Layer.provide(Logger.minimumLogLevel(config.logLevel))
   )
 
+/** The port is bound last and let go first: requests under way are answered while everything they need is still there. */
 const node = (config: AppConfig) =>
-  NodeHttpServer.layer(() => createServer({ headersTimeout: 10_000, requestTimeout: 30_000 }), {
-    host: config.host,
-    port: config.port
-  })
+  Layer.unwrapEffect(
+    Effect.map(Listener.make, ({ drain, server }) =>
+      Layer.scopedDiscard(Effect.addFinalizer(() => drain)).pipe(
+        Layer.provideMerge(NodeHttpServer.layer(() => server, { host: config.host, port: config.port }))
+      ))
+  )
 
 /** The service with its HTTP API. */
 const server = (config: AppConfig) =>
