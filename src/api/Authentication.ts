@@ -1,6 +1,7 @@
 /** Who is asking: `Authorization: Bearer dhw_<key id>_<secret>`. */
 import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
 import * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -32,10 +33,14 @@ export class Authentication extends HttpApiMiddleware.Tag<Authentication>()(
     this,
     Effect.map(Clients, (clients) => ({
       bearer: (token) =>
-        Effect.flatMap(
-          clients.authenticate(token),
-          Option.match({ onNone: () => Effect.fail(unknownKey), onSome: Effect.succeed })
-        )
+        Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) =>
+          // The platform takes what stands behind any word of six letters for a token.
+          /^bearer /i.test(headers["authorization"] ?? "")
+            ? Effect.flatMap(
+              clients.authenticate(token),
+              Option.match({ onNone: () => Effect.fail(unknownKey), onSome: Effect.succeed })
+            )
+            : Effect.fail(unknownKey))
     }))
   )
 }

@@ -5,15 +5,17 @@ import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
 import { ApiKey, Client, Role } from "../domain/Client.ts"
 import { ClientId } from "../domain/Ids.ts"
+import { Moment } from "../domain/Moment.ts"
+import { Text } from "../domain/Text.ts"
 import { Authentication } from "./Authentication.ts"
 import * as Paging from "./Paging.ts"
 import * as PathId from "./PathId.ts"
 import * as Problem from "./Problem.ts"
 import * as SnakeCase from "./SnakeCase.ts"
 
-const Name = Schema.Trimmed.pipe(Schema.minLength(1), Schema.maxLength(120))
+const Name = Text.pipe(Schema.trimmed(), Schema.minLength(1), Schema.maxLength(120))
 
-export const ClientResource = SnakeCase.struct({ ...Client.fields, createdAt: Schema.DateTimeUtc }).annotations({
+const ClientResource = SnakeCase.struct({ ...Client.fields, createdAt: Schema.DateTimeUtc }).annotations({
   identifier: "Client"
 })
 
@@ -24,11 +26,11 @@ const keyFields = {
   revokedAt: Schema.NullOr(Schema.DateTimeUtc)
 }
 
-export const KeyResource = SnakeCase.struct(keyFields).annotations({ identifier: "ApiKey" })
+const KeyResource = SnakeCase.struct(keyFields).annotations({ identifier: "ApiKey" })
 
 const IssuedKeyResource = SnakeCase.struct({
   ...keyFields,
-  token: Schema.Redacted(Schema.String).annotations({ description: "What to send as Bearer; shown this once." })
+  token: Schema.Redacted(Schema.String.annotations({ description: "What to send as Bearer; shown this once." }))
 }).annotations({ identifier: "IssuedApiKey" })
 
 const NewClient = SnakeCase.input({
@@ -39,7 +41,7 @@ const NewClient = SnakeCase.input({
 const NewKey = SnakeCase.input({
   role: Role,
   name: Schema.optionalWith(Schema.NullOr(Name), { default: () => null }),
-  expiresAt: Schema.optionalWith(Schema.NullOr(Schema.DateTimeUtc), { default: () => null })
+  expiresAt: Schema.optionalWith(Schema.NullOr(Moment), { default: () => null })
 })
 
 const path = Schema.Struct({ id: PathId.parameter("Client id") })
@@ -54,6 +56,7 @@ export class ClientsApi extends HttpApiGroup.make("clients")
   .add(
     HttpApiEndpoint.post("create", "/")
       .setPayload(NewClient)
+      .setUrlParams(SnakeCase.noQuery)
       .addSuccess(ClientResource, { status: 201 })
       .addError(Problem.conflict)
       .annotate(OpenApi.Summary, "Create a client (operator)")
@@ -70,6 +73,7 @@ export class ClientsApi extends HttpApiGroup.make("clients")
     HttpApiEndpoint.post("issueKey", "/:id/keys")
       .setPath(path)
       .setPayload(NewKey)
+      .setUrlParams(SnakeCase.noQuery)
       .addSuccess(IssuedKeyResource, { status: 201 })
       .addError(Problem.notFound)
       .annotate(OpenApi.Summary, "Issue a key; its token is in the answer, this once (operator)")
@@ -77,6 +81,7 @@ export class ClientsApi extends HttpApiGroup.make("clients")
   .add(
     HttpApiEndpoint.del("revokeKey", "/:id/keys/:key")
       .setPath(Schema.Struct({ id: PathId.parameter("Client id"), key: PathId.parameter("Key id: key_…") }))
+      .setUrlParams(SnakeCase.noQuery)
       .addSuccess(Schema.Void, { status: 204 })
       .addError(Problem.notFound)
       .annotate(OpenApi.Summary, "Revoke a key for good (operator)")

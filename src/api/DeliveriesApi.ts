@@ -8,6 +8,7 @@ import { ErrorClass } from "../domain/DeliveryError.ts"
 import { EventTypeName } from "../domain/EventType.ts"
 import { AttemptId } from "../domain/Ids.ts"
 import { JsonValue } from "../domain/Json.ts"
+import { Moment } from "../domain/Moment.ts"
 import { Authentication } from "./Authentication.ts"
 import * as Paging from "./Paging.ts"
 import * as PathId from "./PathId.ts"
@@ -21,7 +22,7 @@ const deliveryFields = {
   deliveredAt: Schema.NullOr(Schema.DateTimeUtc)
 }
 
-export const DeliveryResource = SnakeCase.struct(deliveryFields).annotations({ identifier: "Delivery" })
+const DeliveryResource = SnakeCase.struct(deliveryFields).annotations({ identifier: "Delivery" })
 
 export const AttemptResource = SnakeCase.struct({
   id: AttemptId,
@@ -52,8 +53,8 @@ const HistoryQuery = SnakeCase.query({
   ...Paging.fields,
   status: Schema.optional(DeliveryStatus),
   eventType: Schema.optional(EventTypeName),
-  from: Schema.optional(Schema.DateTimeUtc.annotations({ description: "Created at this moment or later." })),
-  to: Schema.optional(Schema.DateTimeUtc.annotations({ description: "Created before this moment." }))
+  from: Schema.optional(Moment.annotations({ description: "Created at this moment or later." })),
+  to: Schema.optional(Moment.annotations({ description: "Created before this moment." }))
 })
 
 const waitMs = Schema.NumberFromString.pipe(Schema.int(), Schema.between(0, 30_000)).annotations({
@@ -74,6 +75,7 @@ export class DeliveriesApi extends HttpApiGroup.make("deliveries")
   .add(
     HttpApiEndpoint.get("get", "/deliveries/:id")
       .setPath(path)
+      .setUrlParams(SnakeCase.noQuery)
       .addSuccess(DeliveryDetailResource)
       .addError(Problem.notFound)
       .annotate(OpenApi.Summary, "A delivery with its payload and every attempt")

@@ -8,6 +8,7 @@ import { Event } from "../domain/Event.ts"
 import { EventTypeName } from "../domain/EventType.ts"
 import { ClientId, DeliveryId, EventId, WebhookId } from "../domain/Ids.ts"
 import { JsonObject } from "../domain/Json.ts"
+import { Moment } from "../domain/Moment.ts"
 import { Authentication } from "./Authentication.ts"
 import * as Paging from "./Paging.ts"
 import * as PathId from "./PathId.ts"
@@ -23,7 +24,7 @@ const NewEvent = SnakeCase.input({
   clientId: Schema.optional(ClientId),
   eventType: EventTypeName,
   payload: JsonObject,
-  occurredAt: Schema.optional(Schema.DateTimeUtc)
+  occurredAt: Schema.optional(Moment)
 }).annotations({ identifier: "NewEvent" })
 
 const Batch = SnakeCase.input({
@@ -34,7 +35,7 @@ const PublishedBatch = Schema.Struct({ data: Schema.Array(PublishedResource) })
 
 const eventFields = { ...Event.fields, occurredAt: Schema.DateTimeUtc, createdAt: Schema.DateTimeUtc }
 
-export const EventResource = SnakeCase.struct(eventFields).annotations({ identifier: "Event" })
+const EventResource = SnakeCase.struct(eventFields).annotations({ identifier: "Event" })
 
 export const EventDetailResource = SnakeCase.struct({
   ...eventFields,
@@ -61,6 +62,7 @@ export class EventsApi extends HttpApiGroup.make("events")
     HttpApiEndpoint.post("publish", "/")
       .setHeaders(IdempotencyHeader)
       .setPayload(NewEvent)
+      .setUrlParams(SnakeCase.noQuery)
       .addSuccess(PublishedResource, { status: 202 })
       .addError(Problem.notFound)
       .addError(Problem.conflict)
@@ -70,6 +72,7 @@ export class EventsApi extends HttpApiGroup.make("events")
     HttpApiEndpoint.post("publishBatch", "/batch")
       .setHeaders(IdempotencyHeader)
       .setPayload(Batch)
+      .setUrlParams(SnakeCase.noQuery)
       .addSuccess(PublishedBatch, { status: 202 })
       .addError(Problem.notFound)
       .addError(Problem.conflict)
@@ -85,6 +88,7 @@ export class EventsApi extends HttpApiGroup.make("events")
   .add(
     HttpApiEndpoint.get("get", "/:id")
       .setPath(Schema.Struct({ id: PathId.parameter("Event id: evt_…") }))
+      .setUrlParams(SnakeCase.noQuery)
       .addSuccess(EventDetailResource)
       .addError(Problem.notFound)
       .annotate(OpenApi.Summary, "An event with its payload and its deliveries")

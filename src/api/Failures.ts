@@ -40,7 +40,7 @@ const recognise = (cause: Cause.Cause<unknown>): unknown => {
 const pathOf = (url: string): string => url.split("?", 1)[0] ?? url
 
 const undecodable = ({ issues }: HttpApiDecodeError): Invalid => {
-  const [first, ...rest] = issues.map(issueOf)
+  const [first, ...rest] = withoutAsides(issues).slice(0, issuesMax).map(issueOf)
   return first === undefined
     ? Invalid.one("", "invalid_value", "The request does not fit its schema. See /docs.")
     : new Invalid({ issues: [first, ...rest] })
@@ -48,10 +48,28 @@ const undecodable = ({ issues }: HttpApiDecodeError): Invalid => {
 
 type Issue = HttpApiDecodeError["issues"][number]
 
-const issueOf = ({ _tag, message, path }: Issue): RefusalIssue => ({
-  path: path.map(String).join("."),
-  code: codes[_tag] ?? "invalid_value",
-  message: _tag === "Unexpected" ? "There is no such field. See /docs for those there are." : message
+/** A request may be wrong in a hundred thousand places, and one place a megabyte long. */
+const issuesMax = 100
+const messageLengthMax = 500
+
+/** Of a field that may be left out or null it is also said that this would have done: that is no news. */
+const withoutAsides = (issues: ReadonlyArray<Issue>): ReadonlyArray<Issue> => {
+  const isAside = ({ message }: Issue) => /^Expected (null|undefined), actual /.test(message)
+  const explained = new Set(issues.filter((issue) => !isAside(issue)).map(pathIn))
+  return issues.filter((issue) => !isAside(issue) || !explained.has(pathIn(issue)))
+}
+
+const pathIn = ({ path }: Issue): string => path.map(String).join(".")
+
+const issueOf = (issue: Issue): RefusalIssue => ({
+  path: pathIn(issue),
+  code: codes[issue._tag] ?? "invalid_value",
+  message: issue._tag === "Unexpected"
+    ? "There is no such field. See /docs for those there are."
+    : shortened(issue.message)
 })
+
+const shortened = (message: string): string =>
+  message.length > messageLengthMax ? `${message.slice(0, messageLengthMax)}…` : message
 
 const codes: Partial<Record<Issue["_tag"], string>> = { Missing: "missing_field", Unexpected: "unknown_field" }

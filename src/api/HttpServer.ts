@@ -3,6 +3,7 @@ import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiSwagger from "@effect/platform/HttpApiSwagger"
 import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
+import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -56,5 +57,7 @@ export const layer = (options: ApiOptions) =>
     Layer.provide(HttpApiBuilder.middlewareOpenApi({ path: "/openapi.json" })),
     Layer.provide(RequestBody.layer(options)),
     Layer.provide(Failures.layer),
-    Layer.provide(api)
+    Layer.provide(api),
+    // A type's name may have 128 characters, and one that has too many is to be told so.
+    Layer.provide(HttpRouter.setRouterConfig({ maxParamLength: 1_024 }))
   )

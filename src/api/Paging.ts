@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Schema from "effect/Schema"
+import { ClientId } from "../domain/Ids.ts"
 import type { Page, PageRequest } from "../domain/Page.ts"
 import { Invalid } from "../domain/Refusal.ts"
 import * as SnakeCase from "./SnakeCase.ts"
@@ -29,8 +30,8 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 /** Of a list whose rows have UUIDs. */
 export const request = (query: Query): Effect.Effect<PageRequest, Invalid> => decode(query, (id) => uuid.test(id))
 
-/** Of a list whose rows have names. */
-export const requestByName = (query: Query): Effect.Effect<PageRequest, Invalid> => decode(query, () => true)
+/** Of the list of clients, whose ids are names. */
+export const requestByName = (query: Query): Effect.Effect<PageRequest, Invalid> => decode(query, Schema.is(ClientId))
 
 const decode = ({ cursor, limit }: Query, isId: (id: string) => boolean): Effect.Effect<PageRequest, Invalid> => {
   if (cursor === undefined) return Effect.succeed({ limit, after: null })

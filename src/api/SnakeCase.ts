@@ -1,9 +1,10 @@
 /** The wire is snake_case, the code is camelCase: a struct whose encoded keys are spelled the wire's way. */
+import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 
 type Fields = Schema.Struct.Fields
 
-export const toSnakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+const toSnakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 type Signature = Schema.PropertySignature<":" | "?:", unknown, PropertyKey, ":" | "?:", unknown, boolean>
 
@@ -24,3 +25,16 @@ export const input = <F extends Fields>(fields: F): Schema.Schema<Schema.Struct.
 /** The same for a query string, whose encoded values are strings. */
 export const query = <F extends Fields>(fields: F) =>
   input(fields) as unknown as Schema.Schema<Schema.Struct.Type<F>, { readonly [name: string]: string | undefined }>
+
+/** Of a route that takes no query: there a parameter is as unknown as a misspelt one elsewhere. */
+export const noQuery: Schema.Schema<{}> = Schema.declare([], {
+  decode: () => (input, _, ast) => {
+    const [name] = typeof input === "object" && input !== null ? Object.keys(input) : []
+    return name === undefined
+      ? ParseResult.succeed({})
+      : ParseResult.fail(
+        new ParseResult.Composite(ast, input, new ParseResult.Pointer(name, input, new ParseResult.Unexpected(input)))
+      )
+  },
+  encode: () => () => ParseResult.succeed({})
+}, { jsonSchema: { type: "object", properties: {}, required: [], additionalProperties: false } })

@@ -43,6 +43,7 @@ export class ProbesApi extends HttpApiGroup.make("probes", { topLevel: true })
 export class SystemApi extends HttpApiGroup.make("system")
   .add(
     HttpApiEndpoint.get("get", "/api/system")
+      .setUrlParams(SnakeCase.noQuery)
       .addSuccess(SystemResource)
       .addError(Problem.forbidden)
       .annotate(OpenApi.Summary, "The supervision tree and the queue (operator)")

@@ -23,7 +23,6 @@ export type DeliveryStatus = typeof DeliveryStatus.Type
 
 /** Why a delivery that is due waits without spending attempts. */
 export const Hold = Schema.Literal("deactivated")
-export type Hold = typeof Hold.Type
 
 /** What can happen to a delivery: an attempt's outcome, or its owner's wish to have it sent again. */
 export type Occurrence = "succeeded" | "failed_retryable" | "failed_permanent" | "retried_by_hand"

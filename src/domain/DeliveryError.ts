@@ -42,8 +42,7 @@ export const PermanentClass = Schema.Literal(
   "http_410",
   "blocked_address",
   "request_invalid",
-  "webhook_deleted",
-  "poison"
+  "webhook_deleted"
 )
 export type PermanentClass = typeof PermanentClass.Type
 

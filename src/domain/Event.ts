@@ -5,15 +5,6 @@ import { EventTypeName } from "./EventType.ts"
 import { ClientId, DeliveryId, EventId, WebhookId } from "./Ids.ts"
 import type { JsonObject } from "./Json.ts"
 
-/** An event as its publisher hands it over. */
-export interface NewEvent {
-  readonly clientId: ClientId
-  readonly eventType: EventTypeName
-  readonly payload: JsonObject
-  /** When it happened; null means now. */
-  readonly occurredAt: DateTime.Utc | null
-}
-
 /** What the publisher learns once the event and its deliveries are committed. */
 export const Published = Schema.Struct({
   eventId: EventId,

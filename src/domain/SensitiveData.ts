@@ -24,11 +24,15 @@ const sensitiveWords = new Set([
 const sensitivePairs = new Set(["api key", "card number", "private key"])
 const sensitiveSpellings = new Set(["apikey", "cardnumber", "privatekey"])
 
+// Letters of every alphabet are letters: `secretária` is one word. An acronym ends where a capitalised word begins:
+// `JWTToken` are two.
 const words = (key: string): ReadonlyArray<string> =>
   key
-    .replace(/([a-z0-9])([A-Z])/g, "$1 $2")
+    .normalize("NFC")
+    .replace(/([\p{Ll}\p{N}])(\p{Lu})/gu, "$1 $2")
+    .replace(/(\p{Lu})(\p{Lu}\p{Ll})/gu, "$1 $2")
     .toLowerCase()
-    .split(/[^a-z0-9]+/)
+    .split(/[^\p{L}\p{M}\p{N}]+/u)
 
 /** Whether a member of this name is redacted whatever the event type. */
 export const isSensitiveKey = (key: string): boolean => {
@@ -38,15 +42,16 @@ export const isSensitiveKey = (key: string): boolean => {
   )
 }
 
-// A key is judged again in every event, and publishers use few: a bounded memory of verdicts.
+// A key is judged again in every event, and publishers use few: a bounded memory of verdicts on keys of usual length.
 const verdicts = new Map<string, boolean>()
 const verdictsMax = 10_000
+const rememberedLengthMax = 64
 
 const isSensitive = (key: string): boolean => {
   const known = verdicts.get(key)
   if (known !== undefined) return known
   const verdict = isSensitiveKey(key)
-  if (verdicts.size < verdictsMax) verdicts.set(key, verdict)
+  if (verdicts.size < verdictsMax && key.length <= rememberedLengthMax) verdicts.set(key, verdict)
   return verdict
 }
 

@@ -3,16 +3,16 @@ import * as Schema from "effect/Schema"
 import { Subscription } from "./EventType.ts"
 import { ClientId, WebhookId } from "./Ids.ts"
 import { SignatureScheme } from "./SignatureScheme.ts"
+import { Text } from "./Text.ts"
 
 /** Who or what switched a webhook off: its owner, or a receiver that answered 410 Gone. */
-export const DeactivationReason = Schema.Literal("owner", "gone")
-export type DeactivationReason = typeof DeactivationReason.Type
+const DeactivationReason = Schema.Literal("owner", "gone")
 
 export const CircuitState = Schema.Literal("closed", "open", "half_open")
 export type CircuitState = typeof CircuitState.Type
 
-export const WebhookName = Schema.Trimmed.pipe(Schema.minLength(1), Schema.maxLength(120))
-export const WebhookDescription = Schema.String.pipe(Schema.maxLength(1_000))
+export const WebhookName = Text.pipe(Schema.trimmed(), Schema.minLength(1), Schema.maxLength(120))
+export const WebhookDescription = Text.pipe(Schema.maxLength(1_000))
 export const Subscriptions = Schema.Array(Subscription).pipe(Schema.minItems(1), Schema.maxItems(100))
 export const RetryCount = Schema.Int.pipe(
   Schema.between(1, 20),

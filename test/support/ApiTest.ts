@@ -3,11 +3,13 @@
  * HTTP: each sends with one key and takes what comes as it is.
  */
 import * as HttpServer from "@effect/platform/HttpServer"
-import { ConfigProvider, Context, Effect, Layer, Redacted } from "effect"
-import { Pool } from "undici"
+import { ConfigProvider, Context, Effect, Layer, Redacted, Stream, SubscriptionRef } from "effect"
+import { Readable } from "node:stream"
+import { type Dispatcher, Pool } from "undici"
 import { assert } from "vitest"
 import * as App from "../../src/App.ts"
 import { Clients } from "../../src/service/Clients.ts"
+import { Signals } from "../../src/telemetry/Signals.ts"
 import * as PgTest from "./PgTest.ts"
 
 /** What came is looked at by assertions: a narrower type would claim what a test has yet to show. */
@@ -26,8 +28,8 @@ export interface Call {
   readonly method: string
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
-  /** As it is; an iterable is sent in chunks, without a Content-Length. */
-  readonly body?: string | Uint8Array | AsyncIterable<Uint8Array>
+  /** As it is; a stream is sent in chunks, without a Content-Length. */
+  readonly body?: string | Uint8Array | Readable
 }
 
 type Body = object | string
@@ -50,20 +52,24 @@ export interface Tenant extends Readonly<Record<TenantRole, Sender>> {
   readonly id: string
 }
 
-export class ApiTest extends Context.Tag("test/support/ApiTest")<ApiTest, {
+export class ApiTest extends Context.Tag("deeper-hub-webhooks/test/support/ApiTest")<ApiTest, {
   readonly port: number
   readonly operator: Sender
   readonly a: Tenant
   readonly b: Tenant
   readonly nobody: Sender
   readonly withToken: (token: string) => Sender
+  /** Another client with its keys, of which no other test knows. */
+  readonly newTenant: Effect.Effect<Tenant>
+  /** Waits until what came of so many attempts of the delivery is written. */
+  readonly attempted: (deliveryId: string, times?: number) => Effect.Effect<void>
 }>() {}
 
-export interface ApiTestOptions {
+export interface ApiTestOptions<R> {
+  /** The database's URL as the service is to have it. */
+  readonly databaseUrl: Effect.Effect<string, never, R>
   /** Over the settings below. */
   readonly settings?: Readonly<Record<string, string>>
-  /** The database's URL as the service is to have it. */
-  readonly via?: (url: string) => string
 }
 
 const settings = {
@@ -78,9 +84,9 @@ const settings = {
   WEBHOOKS_RETRY_POLICY_BASE_DELAY_SECONDS: "600"
 }
 
-const service = (options: ApiTestOptions) =>
-  Layer.unwrapEffect(Effect.map(PgTest.url, (url) => {
-    const environment = { ...settings, DATABASE_URL: options.via?.(url) ?? url, ...options.settings }
+const service = <R>(options: ApiTestOptions<R>) =>
+  Layer.unwrapEffect(Effect.map(options.databaseUrl, (url) => {
+    const environment = { ...settings, DATABASE_URL: url, ...options.settings }
     const provider = ConfigProvider.fromMap(new Map(Object.entries(environment)), { pathDelim: "_" })
     return App.layer.pipe(Layer.provide(Layer.setConfigProvider(provider)), Layer.orDie)
   }))
@@ -111,15 +117,37 @@ const senders = Layer.scoped(
         }
       })
     const [a, b] = yield* Effect.all([tenant("tenant-a"), tenant("tenant-b")])
-    return { port, operator, a, b, nobody: sender(pool, null), withToken }
+    let tenants = 0
+    const newTenant = Effect.suspend(() => tenant(`tenant-${++tenants}`))
+    return { port, operator, a, b, nobody: sender(pool, null), withToken, newTenant, attempted: yield* countAttempts }
   })
 )
 
-export const make = (options: ApiTestOptions = {}) =>
-  senders.pipe(Layer.provideMerge(service(options)), Layer.provideMerge(PgTest.layer))
+const countAttempts = Effect.gen(function*() {
+  const counts = yield* SubscriptionRef.make<Readonly<Record<string, number>>>({})
+  const signals = yield* Stream.fromPubSub(yield* Signals, { scoped: true })
+  yield* signals.pipe(
+    Stream.runForEach((signal) =>
+      signal._tag === "AttemptRecorded"
+        ? SubscriptionRef.update(
+          counts,
+          (known) => ({ ...known, [signal.deliveryId]: (known[signal.deliveryId] ?? 0) + 1 })
+        )
+        : Effect.void
+    ),
+    Effect.forkScoped
+  )
+  return (deliveryId: string, times = 1) =>
+    counts.changes.pipe(
+      Stream.takeUntil((known) => (known[deliveryId] ?? 0) >= times),
+      Stream.runDrain
+    )
+})
 
-/** The service and PgTest's own way to its database. */
-export const layer = make()
+export const make = <R>(options: ApiTestOptions<R>) => Layer.provideMerge(senders, service(options))
+
+/** The service, and PgTest's own way to its database. */
+export const layer = make({ databaseUrl: PgTest.url }).pipe(Layer.provideMerge(PgTest.layer))
 
 const sender = (pool: Pool, token: string | null): Sender => {
   const send = (call: Call) => Effect.map(Effect.promise((signal) => exchange(pool, token, call, signal)), checked)
@@ -145,7 +173,7 @@ const sender = (pool: Pool, token: string | null): Sender => {
 
 const exchange = async (pool: Pool, token: string | null, call: Call, signal: AbortSignal): Promise<Answer> => {
   const { body, headers, statusCode } = await pool.request({
-    method: call.method as "GET",
+    method: call.method as Dispatcher.HttpMethod,
     path: call.path,
     headers: { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...call.headers },
     body: call.body ?? null,
@@ -157,7 +185,7 @@ const exchange = async (pool: Pool, token: string | null, call: Call, signal: Ab
     status: statusCode,
     headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)])),
     text,
-    json: isJson ? JSON.parse(text) : undefined
+    json: isJson && text !== "" ? JSON.parse(text) : undefined
   }
 }
 
@@ -197,6 +225,12 @@ const titles: Readonly<Record<number, string>> = {
   422: "Unprocessable content",
   503: "Service unavailable"
 }
+
+/** A body without a Content-Length. */
+export const inChunks = (body: Uint8Array): Readable =>
+  Readable.from(function*() {
+    for (let at = 0; at < body.length; at += 65_536) yield body.subarray(at, at + 65_536)
+  }())
 
 export const expectStatus = (answer: Answer, status: number): Answer => {
   assert.strictEqual(answer.status, status, answer.text)

@@ -1,0 +1,106 @@
+import { assert, layer } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import * as Rows from "../support/ApiRows.ts"
+import { type Answer, ApiTest, expectProblem, expectStatus, make } from "../support/ApiTest.ts"
+import { DatabaseProxy } from "../support/DatabaseProxy.ts"
+import { eventually } from "../support/Eventually.ts"
+import * as PgTest from "../support/PgTest.ts"
+
+const Api = make({
+  databaseUrl: Effect.map(DatabaseProxy, ({ url }) => url),
+  settings: { DATABASE_QUERY_TIMEOUT_SECONDS: "1" }
+}).pipe(Layer.provideMerge(DatabaseProxy.layer), Layer.provideMerge(PgTest.layer))
+
+const expectAway = (answer: Answer) => {
+  const { headers, json } = expectProblem(answer, 503, "retry_same_key")
+  assert.match(headers["retry-after"] ?? "", /^[1-9]\d*$/)
+  assert.include(json.detail, "Idempotency-Key")
+}
+
+const publish = (n: number) =>
+  Effect.flatMap(
+    ApiTest,
+    ({ a }) =>
+      a.client.post("/api/events", { event_type: "away.tested", payload: { n } }, { "idempotency-key": `away-${n}` })
+  )
+
+const published = (n: number) =>
+  Effect.gen(function*() {
+    const { a } = yield* ApiTest
+    const { data } = yield* Rows.read(a.client, "/api/events?event_type=away.tested&limit=200")
+    const listed: ReadonlyArray<{ readonly id: string }> = data
+    const events = yield* Effect.forEach(listed, ({ id }) => Rows.read(a.client, `/api/events/${id}`))
+    return events.filter(({ payload }) => payload.n === n)
+  })
+
+/** The pool finds its dead connections one by one. */
+const ready = Effect.flatMap(ApiTest, ({ nobody }) => eventually(nobody.get("/readyz"), ({ status }) => status === 200))
+
+layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Database away", (it) => {
+  it.effect("F64 every request says to come back, and with what key; the process lives and is not ready", () =>
+    Effect.gen(function*() {
+      const { a, nobody, operator } = yield* ApiTest
+      const proxy = yield* DatabaseProxy
+      expectStatus(yield* nobody.get("/readyz"), 200)
+      yield* proxy.cut
+      expectAway(yield* publish(1))
+      const others = yield* Effect.all([
+        a.viewer.get("/api/webhooks"),
+        a.viewer.get("/api/event-types"),
+        a.client.post("/api/webhooks", { url: Rows.deadUrl, events: ["*"] }),
+        a.client.get("/api/deliveries/dlv_01jmh2v3s8e5xt6dq4t9v0r1kz"),
+        operator.get("/api/system"),
+        nobody.get("/readyz")
+      ])
+      others.forEach(expectAway)
+      assert.deepStrictEqual(yield* Rows.read(nobody, "/healthz"), { status: "ok" })
+      expectStatus(yield* nobody.get("/metrics"), 200)
+      expectProblem(yield* nobody.get("/api/webhooks"), 401, "unauthorized")
+      yield* proxy.mend
+      yield* ready
+      expectStatus(yield* publish(1), 202)
+      assert.lengthOf(yield* published(1), 1)
+    }))
+
+  it.effect("F65 an answer that was lost on its way is given again to the same key, and nothing is published twice", () =>
+    Effect.gen(function*() {
+      const proxy = yield* DatabaseProxy
+      yield* proxy.loseAnswerTo("INSERT INTO events")
+      expectAway(yield* publish(2))
+      yield* ready
+      const [event, ...more] = yield* published(2)
+      assert.isEmpty(more)
+      const { json } = expectStatus(yield* publish(2), 202)
+      assert.strictEqual(json.event_id, event.id)
+      assert.lengthOf(yield* published(2), 1)
+    }))
+
+  it.effect("F67 a database that falls silent is one that is away", () =>
+    Effect.gen(function*() {
+      const { nobody } = yield* ApiTest
+      const proxy = yield* DatabaseProxy
+      yield* proxy.silence
+      const answers = yield* Effect.all([publish(3), nobody.get("/readyz")], { concurrency: 2 })
+      answers.forEach(expectAway)
+      expectStatus(yield* nobody.get("/healthz"), 200)
+      yield* proxy.mend
+      yield* ready
+      expectStatus(yield* publish(3), 202)
+      assert.lengthOf(yield* published(3), 1)
+    }))
+
+  it.scoped("F64 what was accepted before is delivered after", () =>
+    Effect.gen(function*() {
+      const { attempted, newTenant } = yield* ApiTest
+      const proxy = yield* DatabaseProxy
+      const { client } = yield* newTenant
+      const receiver = yield* Rows.receiver()
+      yield* Rows.register(client, { url: receiver.url() })
+      const { deliveries: [delivery] } = yield* Rows.publish(client, "deal.won")
+      yield* proxy.cut
+      yield* proxy.mend
+      yield* attempted(delivery.id)
+      yield* ready
+      assert.strictEqual((yield* Rows.read(client, `/api/deliveries/${delivery.id}`)).status, "delivered")
+    }))
+})

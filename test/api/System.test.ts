@@ -1,0 +1,128 @@
+import { assert, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Rows from "../support/ApiRows.ts"
+import { ApiTest, expectProblem, expectStatus, layer as Api } from "../support/ApiTest.ts"
+
+/** What a browser would fetch for a page, by its markup, its styles and its scripts. */
+const loadedBy = (html: string): ReadonlyArray<string> => {
+  const all = (text: string, pattern: RegExp) => Array.from(text.matchAll(pattern), ([, url = ""]) => url)
+  const markup = html.replaceAll(/(<(script|style)\b[^>]*>)[\s\S]*?<\/\2>/g, "$1")
+  const inside = (element: string) =>
+    all(html, new RegExp(`<${element}\\b[^>]*>([\\s\\S]*?)</${element}>`, "g")).join("\n")
+  return [
+    ...all(markup, /\s(?:src|srcset|href|data|action)\s*=\s*["']?([^"'\s>]+)/g),
+    ...all(inside("style"), /(?:@import\s+|\burl\(\s*)["']?([^"')\s]+)/g),
+    ...all(inside("script"), /\b(?:import|importScripts)\(\s*["'`]([^"'`]+)/g)
+  ]
+}
+
+layer(Api, { timeout: "60 seconds", excludeTestServices: true })("System", (it) => {
+  it.effect("an operator sees every actor running, and the queue", () =>
+    Effect.gen(function*() {
+      const { a, operator } = yield* ApiTest
+      const system = yield* Rows.read(operator, "/api/system")
+      assert.hasAllKeys(system, ["actors", "queue_depth", "waiting", "held", "oldest_due_age_seconds", "versions"])
+      const names = system.actors.map(({ name }: { name: string }) => name)
+      assert.includeMembers(names, ["CleanupWorker", "Dispatcher", "EventListener", "OutcomeRecorder", "Scheduler"])
+      for (const { name, since, ...actor } of system.actors) {
+        assert.deepStrictEqual(actor, { state: "running", restarts: 0, last_crash: null }, name)
+        assert.isNotNaN(Date.parse(since))
+      }
+      assert.strictEqual(system.versions.node, process.version)
+      assert.match(system.versions.postgres, /^\d+/)
+      assert.match(system.versions.service, /^\d+\.\d+\.\d+/)
+      for (const sender of [a.client, a.publisher, a.viewer]) {
+        expectProblem(yield* sender.get("/api/system"), 403, "forbidden")
+      }
+    }))
+
+  it.effect("what waits and what is held is counted", () =>
+    Effect.gen(function*() {
+      const { newTenant, operator } = yield* ApiTest
+      const { client } = yield* newTenant
+      const before = yield* Rows.read(operator, "/api/system")
+      assert.strictEqual(before.held, 0)
+      yield* Effect.scoped(Effect.gen(function*() {
+        const receiver = yield* Rows.receiver({ status: 410 })
+        yield* Rows.register(client, { url: receiver.url() })
+        yield* Rows.deliver(client, "deal.won")
+      }))
+      yield* Rows.publish(client, "deal.won")
+      yield* Rows.publish(client, "deal.won")
+      assert.strictEqual((yield* Rows.read(operator, "/api/system")).held, 2)
+    }))
+
+  it.effect("probes and metrics need no key", () =>
+    Effect.gen(function*() {
+      const { a, nobody } = yield* ApiTest
+      for (const path of ["/healthz", "/readyz"]) {
+        assert.deepStrictEqual(yield* Rows.read(nobody, path), { status: "ok" })
+      }
+      yield* Rows.publish(a.client, "metrics.seen")
+      const { headers, text } = expectStatus(yield* nobody.get("/metrics"), 200)
+      assert.strictEqual(headers["content-type"], "text/plain; version=0.0.4; charset=utf-8")
+      assert.match(text, /^# TYPE \S+ (counter|gauge|histogram)$/m)
+      for (const line of text.trimEnd().split("\n")) {
+        assert.match(line, /^(# .*|[a-zA-Z_:][\w:]*(\{.*\})? \S+)$/)
+      }
+    }))
+
+  it.effect("the page of the document loads nothing from elsewhere", () =>
+    Effect.gen(function*() {
+      const { nobody } = yield* ApiTest
+      const { headers, text } = expectStatus(yield* nobody.get("/docs"), 200)
+      assert.match(headers["content-type"] ?? "", /^text\/html/)
+      assert.isEmpty(loadedBy(text).filter((url) => !/^(data:|#|\/(?!\/)|\.\/)/.test(url)))
+      const outside = `<link href="//a/"><img src=b><script src='c'></script><style>@import "d"; x{y:url(e)}</style>
+        <script>import("f")</script>`
+      assert.deepStrictEqual(loadedBy(outside), ["//a/", "b", "c", "d", "e", "f"])
+    }))
+
+  it.effect("every answer is for the one who asked, and is what it says it is", () =>
+    Effect.gen(function*() {
+      const { a, nobody } = yield* ApiTest
+      // That nosniff and no-store stand on each is checked when it comes: here is one of each kind.
+      const kinds = yield* Effect.all([
+        nobody.get("/healthz"),
+        nobody.get("/metrics"),
+        nobody.get("/openapi.json"),
+        nobody.get("/docs"),
+        nobody.get("/nothing"),
+        nobody.get("/api/webhooks"),
+        a.viewer.get("/api/webhooks"),
+        a.viewer.get("/api/event-types"),
+        a.viewer.get("/api/system"),
+        a.client.post("/api/events", "{"),
+        a.client.post("/api/events", "{}"),
+        nobody.send({ method: "HEAD", path: "/healthz" })
+      ])
+      assert.deepStrictEqual(kinds.map(({ status }) => status), [
+        200,
+        200,
+        200,
+        200,
+        404,
+        401,
+        200,
+        200,
+        403,
+        400,
+        422,
+        200
+      ])
+      assert.deepStrictEqual(kinds.map(({ headers }) => headers["www-authenticate"] ?? ""), [
+        "",
+        "",
+        "",
+        "",
+        "",
+        "Bearer",
+        "",
+        "",
+        "",
+        "",
+        "",
+        ""
+      ])
+    }))
+})
