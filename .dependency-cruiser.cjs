@@ -19,6 +19,12 @@ module.exports = {
       to: { path: "node_modules/(@effect/sql|@effect/sql-pg|pg)/" }
     },
     { name: "no-test-in-src", severity: "error", from: { path: "^src/" }, to: { path: "^test/" } },
+    {
+      name: "demo-from-main-only",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/(demo/|main\\.ts$)" },
+      to: { path: "^src/demo/" }
+    },
     ...steps.map((names, i) => ({
       name: `no-upward-import-from-${names}`,
       severity: "error",

@@ -1,11 +1,13 @@
 #!/usr/bin/env node
 /** The command line: without a command it serves. */
 import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Demo from "./demo/Demo.ts"
 import * as Serve from "./Serve.ts"
 import * as StartFailure from "./StartFailure.ts"
 import { version } from "./telemetry/Version.ts"
@@ -22,12 +24,26 @@ const keys = Command.make("keys", {}, () => Serve.issueOperatorKey).pipe(
   Command.withDescription("Issue another operator key and print it")
 )
 
+const seconds = (name: string, otherwise: number, description: string) =>
+  Options.integer(name).pipe(Options.withDefault(otherwise), Options.withDescription(description))
+
+const demo = Command.make("demo", {
+  seed: Options.integer("seed").pipe(Options.withDefault(20_250_220), Options.withDescription("The day to tell")),
+  day: seconds("day", 14, "Seconds that the day takes"),
+  limit: seconds("limit", 120, "Seconds after which it is given up")
+}, Demo.demo).pipe(
+  Command.withDescription("Tell a day of a CRM: the real service, database, receivers; everything is checked")
+)
+
 const root = Command.make("deeper-hub-webhooks", {}, () => Serve.serve).pipe(
   Command.withDescription("Outgoing webhooks: durable, signed, retried, explained"),
-  Command.withSubcommands([serve, migrate, keys])
+  Command.withSubcommands([serve, migrate, keys, demo])
 )
 
 const run = Command.run(root, { name: "Deeper Hub Webhooks", version })
+
+// A terminal that closes is as good a reason to stop as any, and the runtime knows only two signals.
+process.once("SIGHUP", () => process.kill(process.pid, "SIGTERM"))
 
 run(process.argv).pipe(
   Effect.catchAllCause((cause) =>
