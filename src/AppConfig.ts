@@ -1,7 +1,11 @@
 /** Every setting: its name in the environment, its default and its bounds. Nothing else in `src/` reads the environment. */
 import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
 import * as LogLevel from "effect/LogLevel"
+import * as ParseResult from "effect/ParseResult"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { EncryptionKeys } from "./signing/EncryptionKeys.ts"
 import { AddressRangeFromString } from "./transport/AddressRange.ts"
@@ -35,9 +39,35 @@ const flag = (name: string, otherwise: boolean) => setting(name, "true or false"
 
 const text = (name: string, otherwise: string) => setting(name, "some text", Schema.NonEmptyTrimmedString, otherwise)
 
+const logLevel = (name: string, otherwise: LogLevel.LogLevel) =>
+  Config.string(name).pipe(
+    Config.mapOrFail((text) =>
+      Either.fromNullable(
+        LogLevel.allLevels.find(({ label }) => label === text.trim().toUpperCase()),
+        () => ConfigError.InvalidData([], `expected one of ${logLevels}, found ${JSON.stringify(text)}`)
+      )
+    ),
+    Config.withDefault(otherwise)
+  )
+const logLevels = LogLevel.allLevels.map(({ label }) => label).join(", ")
+
+/** For schemas that say themselves what is wrong: their sentences, without the tree around them. */
+const decoded = <A>(name: string, schema: Schema.Schema<A, string>) => {
+  const decode = Schema.decodeEither(schema, { errors: "all" })
+  return Config.mapOrFail(
+    Config.string(name),
+    (text) =>
+      Either.mapLeft(decode(text), (error) =>
+        ConfigError.InvalidData(
+          [],
+          ParseResult.ArrayFormatter.formatErrorSync(error).map(({ message }) => message).join("; ")
+        ))
+  )
+}
+
 /** Comma-separated; empty means none. */
 const list = <A, I extends string>(name: string, item: Schema.Schema<A, I>, otherwise: ReadonlyArray<NoInfer<A>>) =>
-  Schema.Config(
+  decoded(
     name,
     Schema.transform(Schema.String, Schema.Array(item), {
       strict: false,
@@ -49,13 +79,22 @@ const list = <A, I extends string>(name: string, item: Schema.Schema<A, I>, othe
 const seconds = (name: string, from: number, to: number, otherwise: number) =>
   Config.map(integer(name, from, to, otherwise), Duration.seconds)
 
+// It holds a password: what was found is not repeated.
+const databaseUrl = Config.redacted("DATABASE_URL").pipe(
+  Config.mapOrFail((url) =>
+    /^postgres(ql)?:\/\//.test(Redacted.value(url)) && URL.canParse(Redacted.value(url))
+      ? Either.right(url)
+      : Either.left(ConfigError.InvalidData([], "expected postgres://user:password@host:port/database"))
+  )
+)
+
 export const AppConfig = Config.all({
   host: text("HOST", "127.0.0.1"),
   port: integer("PORT", 0, 65_535, 4_400),
-  logLevel: Config.logLevel("LOG_LEVEL").pipe(Config.withDefault(LogLevel.Info)),
+  logLevel: logLevel("LOG_LEVEL", LogLevel.Info),
   otlpEndpoint: Config.option(Config.url("OTEL_EXPORTER_OTLP_ENDPOINT")),
   database: Config.all({
-    url: Config.option(Config.redacted("DATABASE_URL")),
+    url: Config.option(databaseUrl),
     poolMax: integer("DATABASE_POOL_MAX", 2, 200, 20),
     queryTimeout: seconds("DATABASE_QUERY_TIMEOUT_SECONDS", 1, 300, 10)
   }),
@@ -68,7 +107,7 @@ export const AppConfig = Config.all({
     "hmac_sha256"
   ),
   userAgent: text("WEBHOOKS_USER_AGENT", "Claude-MCP-Webhook/1.0"),
-  encryptionKeys: Config.option(Schema.Config("WEBHOOKS_ENCRYPTION_KEYS", EncryptionKeys)),
+  encryptionKeys: Config.option(decoded("WEBHOOKS_ENCRYPTION_KEYS", EncryptionKeys)),
   httpTimeoutMs: integer("WEBHOOKS_DEFAULT_HTTP_TIMEOUT_MS", 100, 20_000, 5_000),
   payloadBytesMax: Config.map(integer("WEBHOOKS_MAX_PAYLOAD_SIZE_KB", 1, 10_240, 256), (kb) => kb * 1_024),
   requestBytesMax: Config.map(integer("WEBHOOKS_MAX_REQUEST_SIZE_KB", 1, 102_400, 1_024), (kb) => kb * 1_024),

@@ -8,7 +8,10 @@ export const explain = (cause: Cause.Cause<unknown>): string => {
   if (ConfigError.isConfigError(error)) return ["These settings are not usable:", ...settings(error)].join("\n")
   const taken = portTaken(error)
   if (taken !== null) return `${taken} is taken by another program. Stop that one, or set PORT to a free port.`
-  if (error instanceof Error && error.message !== "") return error.message
+  const away = databaseAway(error)
+  if (away !== null) return away
+  const said = isServeError(error) ? error.cause : error
+  if (said instanceof Error && said.message !== "") return said.message
   return Cause.pretty(cause)
 }
 
@@ -28,6 +31,18 @@ const portTaken = (error: unknown): string | null => {
   if (!(cause instanceof Error) || !("code" in cause) || cause.code !== "EADDRINUSE") return null
   return "address" in cause && "port" in cause ? `${String(cause.address)}:${String(cause.port)}` : "The port"
 }
+
+/** What the database's driver said; where a host has several addresses, what each of them did. */
+const databaseAway = (error: unknown): string | null => {
+  if (!isSqlError(error)) return null
+  const causes: ReadonlyArray<unknown> = error.cause instanceof AggregateError ? error.cause.errors : [error.cause]
+  const reasons = causes.map((cause) => cause instanceof Error ? cause.message : String(cause))
+  return `The database cannot be used: ${reasons.join("; ")}. ` +
+    "Check DATABASE_URL, which has the form postgres://user:password@host:port/database."
+}
+
+const isSqlError = (error: unknown): error is Error & { readonly cause: unknown } =>
+  error instanceof Error && "_tag" in error && error._tag === "SqlError"
 
 const isServeError = (error: unknown): error is HttpServerError.ServeError =>
   typeof error === "object" && error !== null && "_tag" in error && error._tag === "ServeError"

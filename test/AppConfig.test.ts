@@ -1,0 +1,186 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, ConfigProvider, Duration, Effect, FastCheck, LogLevel, Option, Redacted } from "effect"
+import { AppConfig } from "../src/AppConfig.ts"
+import * as StartFailure from "../src/StartFailure.ts"
+
+/** As the process's environment would be read. */
+const read = (environment: Readonly<Record<string, string>>) =>
+  Effect.withConfigProvider(
+    AppConfig,
+    ConfigProvider.fromMap(new Map(Object.entries(environment)), { pathDelim: "_", seqDelim: "," })
+  )
+
+/** What a person is told. */
+const told = (environment: Readonly<Record<string, string>>) =>
+  Effect.map(Effect.flip(read(environment)), (error) => StartFailure.explain(Cause.fail(error)))
+
+const key = `k1:${Buffer.alloc(32, 7).toString("base64")}`
+
+/** Each whole or decimal number: its variable, its bounds, a value within them and where it goes. */
+const numbers: ReadonlyArray<
+  readonly [name: string, from: number, to: number, at: (config: AppConfig) => number, unit?: number]
+> = [
+  ["PORT", 0, 65_535, (config) => config.port],
+  ["DATABASE_POOL_MAX", 2, 200, (config) => config.database.poolMax],
+  ["DATABASE_QUERY_TIMEOUT_SECONDS", 1, 300, (config) => Duration.toSeconds(config.database.queryTimeout)],
+  ["WEBHOOKS_DEFAULT_HTTP_TIMEOUT_MS", 100, 20_000, (config) => config.httpTimeoutMs],
+  ["WEBHOOKS_MAX_PAYLOAD_SIZE_KB", 1, 10_240, (config) => config.payloadBytesMax, 1_024],
+  ["WEBHOOKS_MAX_REQUEST_SIZE_KB", 1, 102_400, (config) => config.requestBytesMax, 1_024],
+  ["WEBHOOKS_IDEMPOTENCY_TTL_HOURS", 1, 720, (config) => Duration.toHours(config.idempotencyTtl)],
+  ["WEBHOOKS_RETRY_POLICY_MAX_ATTEMPTS", 1, 20, (config) => config.retryPolicy.maxAttempts],
+  ["WEBHOOKS_RETRY_POLICY_BASE_DELAY_SECONDS", 0.01, 86_400, (config) => config.retryPolicy.baseDelayMs, 1_000],
+  ["WEBHOOKS_RETRY_POLICY_MAX_DELAY_SECONDS", 0.01, 604_800, (config) => config.retryPolicy.maxDelayMs, 1_000],
+  ["WEBHOOKS_RETRY_POLICY_BACKOFF_FACTOR", 1, 100, (config) => config.retryPolicy.backoffFactor],
+  ["WEBHOOKS_DISPATCHER_CONCURRENCY", 1, 1_024, (config) => config.dispatcher.concurrency],
+  ["WEBHOOKS_DISPATCHER_QUEUE_CAPACITY", 1, 10_000, (config) => config.dispatcher.queueCapacity],
+  ["WEBHOOKS_DISPATCHER_LEASE_SECONDS", 6, 300, (config) => config.dispatcher.leaseSeconds],
+  ["WEBHOOKS_DISPATCHER_POLL_INTERVAL_MS", 50, 60_000, (config) => config.dispatcher.pollIntervalMs]
+]
+
+describe("AppConfig", () => {
+  it.effect("has the design's defaults", () =>
+    Effect.gen(function*() {
+      const config = yield* read({})
+      assert.deepInclude(config, {
+        host: "127.0.0.1",
+        port: 4_400,
+        logLevel: LogLevel.Info,
+        enabled: true,
+        signatureAlgorithm: "hmac_sha256",
+        userAgent: "Claude-MCP-Webhook/1.0",
+        httpTimeoutMs: 5_000,
+        payloadBytesMax: 256 * 1_024,
+        dataDirectory: ".data"
+      })
+      assert.deepStrictEqual(config.retryPolicy, {
+        maxAttempts: 5,
+        baseDelayMs: 10_000,
+        maxDelayMs: 43_200_000,
+        backoffFactor: 6
+      })
+      assert.deepStrictEqual({ ...config.url }, { schemes: ["https"], disallowed: [], allowed: [] })
+      assert.strictEqual(config.dispatcher.leaseSeconds, 30)
+      assert.isTrue(Option.isNone(config.database.url))
+      assert.isTrue(Option.isNone(config.encryptionKeys))
+      assert.isTrue(Option.isNone(config.otlpEndpoint))
+    }))
+
+  for (const [name, from, to, at, unit = 1] of numbers) {
+    it.effect(`reads ${name}, from ${from} to ${to}`, () =>
+      Effect.gen(function*() {
+        for (const value of [from, to]) {
+          assert.strictEqual(at(yield* read({ [name]: String(value) })), value * unit)
+        }
+        for (const bad of [String(from - 1), String(to + 1), "many", "", "NaN", "Infinity", "1e999", "5 apples"]) {
+          const message = yield* told({ [name]: bad })
+          assert.match(
+            message,
+            new RegExp(`^  ${name}: .*number from ${from} to ${to}, found ${JSON.stringify(bad)}`, "m")
+          )
+        }
+      }))
+  }
+
+  it.effect("reads each text, flag and name under its variable", () =>
+    Effect.gen(function*() {
+      const config = yield* read({
+        HOST: "0.0.0.0",
+        LOG_LEVEL: "DEBUG",
+        OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318",
+        DATABASE_URL: "postgres://u:p@h/d",
+        WEBHOOKS_DATA_DIRECTORY: "/var/lib/hooks",
+        WEBHOOKS_ENABLED: "false",
+        WEBHOOKS_DEFAULT_SIGNATURE_ALGORITHM: "hmac_sha256",
+        WEBHOOKS_USER_AGENT: "Acme/2",
+        WEBHOOKS_ENCRYPTION_KEYS: key
+      })
+      assert.deepInclude(config, {
+        host: "0.0.0.0",
+        logLevel: LogLevel.Debug,
+        dataDirectory: "/var/lib/hooks",
+        enabled: false,
+        userAgent: "Acme/2"
+      })
+      assert.strictEqual(Option.getOrThrow(config.otlpEndpoint).href, "http://collector:4318/")
+      assert.strictEqual(Redacted.value(Option.getOrThrow(config.database.url)), "postgres://u:p@h/d")
+      assert.strictEqual(Option.getOrThrow(config.encryptionKeys)[0].id, "k1")
+    }))
+
+  it.effect("reads every level of the log, in capitals or not", () =>
+    Effect.gen(function*() {
+      for (const level of LogLevel.allLevels) {
+        assert.strictEqual((yield* read({ LOG_LEVEL: level.label })).logLevel, level)
+        assert.strictEqual((yield* read({ LOG_LEVEL: level.label.toLowerCase() })).logLevel, level)
+      }
+    }))
+
+  it.effect("reads lists that are separated by commas, empty ones too", () =>
+    Effect.gen(function*() {
+      const { url } = yield* read({
+        WEBHOOKS_ALLOWED_URL_SCHEMES: " https , http ",
+        WEBHOOKS_DISALLOWED_IP_RANGES_FOR_URL: "8.8.8.0/24, 2001:4860::/32,",
+        WEBHOOKS_ALLOWED_IP_RANGES_FOR_URL: "127.0.0.1/32:9000,[::1/128]:8080"
+      })
+      assert.deepStrictEqual(url.schemes, ["https", "http"])
+      assert.deepStrictEqual(url.disallowed.map(String), ["8.8.8.0/24", "2001:4860::/32"])
+      assert.deepStrictEqual(url.allowed.map(String), ["127.0.0.1/32:9000", "[::1/128]:8080"])
+      const none = yield* read({ WEBHOOKS_ALLOWED_IP_RANGES_FOR_URL: "" })
+      assert.deepStrictEqual(none.url.allowed, [])
+    }))
+
+  it.effect("says of a bad value which variable it is in, what was found and what is allowed", () =>
+    Effect.gen(function*() {
+      const cases = [
+        ["WEBHOOKS_ENABLED", "maybe", ["true or false", `"maybe"`]],
+        ["WEBHOOKS_DEFAULT_SIGNATURE_ALGORITHM", "md5", ["hmac_sha256", `"md5"`]],
+        ["WEBHOOKS_USER_AGENT", "", ["some text", `""`]],
+        ["HOST", " ", ["some text", `" "`]],
+        ["LOG_LEVEL", "loud", [`"loud"`, "ALL, TRACE, DEBUG, INFO, WARN, ERROR, FATAL, OFF"]],
+        ["OTEL_EXPORTER_OTLP_ENDPOINT", "collector", ["collector", "URL"]],
+        ["WEBHOOKS_ALLOWED_URL_SCHEMES", "https,ftp", [`"ftp"`, `"https"`, `"http"`]],
+        ["WEBHOOKS_DISALLOWED_IP_RANGES_FOR_URL", "10.0.0.0/33", ["10.0.0.0/33"]],
+        ["WEBHOOKS_ALLOWED_IP_RANGES_FOR_URL", "10.0.0.1/8", ["did you mean", "10.0.0.0/8"]]
+      ] as const
+      for (const [name, value, wanted] of cases) {
+        const message = yield* told({ [name]: value })
+        assert.include(message, `  ${name}: `)
+        for (const part of wanted) assert.include(message, part, name)
+      }
+    }))
+
+  it.effect("names every bad variable at once", () =>
+    Effect.gen(function*() {
+      const message = yield* told({ PORT: "x", WEBHOOKS_ENABLED: "x", WEBHOOKS_RETRY_POLICY_MAX_ATTEMPTS: "0" })
+      for (const name of ["PORT", "WEBHOOKS_ENABLED", "WEBHOOKS_RETRY_POLICY_MAX_ATTEMPTS"]) {
+        assert.include(message, `\n  ${name}: `)
+      }
+    }))
+
+  it.effect("prints no secret, whatever else is wrong", () =>
+    Effect.gen(function*() {
+      const short = Buffer.alloc(31, 9).toString("base64")
+      const environment = {
+        DATABASE_URL: "postgres://u:hunter2@h/d",
+        WEBHOOKS_ENCRYPTION_KEYS: `k1:${short}`,
+        PORT: "x"
+      }
+      const message = yield* told(environment)
+      assert.include(message, "WEBHOOKS_ENCRYPTION_KEYS: ")
+      assert.include(message, "entry 1 (k1): expected base64 of 32 bytes, found 31 bytes")
+      for (const secret of [short, short.slice(0, 12), "hunter2"]) assert.notInclude(message, secret)
+      const config = yield* read({ DATABASE_URL: "postgres://u:hunter2@h/d", WEBHOOKS_ENCRYPTION_KEYS: key })
+      assert.notInclude(JSON.stringify(config) + String(config.database.url), "hunter2")
+      assert.notInclude(JSON.stringify(config), key.slice(3, 20))
+    }))
+
+  it.effect.prop(
+    "either takes any text as a port or says why not",
+    [FastCheck.oneof(FastCheck.string(), FastCheck.integer().map(String))],
+    ([text]) =>
+      Effect.gen(function*() {
+        const result = yield* Effect.either(read({ PORT: text }))
+        if (result._tag === "Right") return assert.isTrue(result.right.port >= 0 && result.right.port <= 65_535)
+        assert.include(StartFailure.explain(Cause.fail(result.left)), "PORT: expected a whole number from 0 to 65535")
+      })
+  )
+})
