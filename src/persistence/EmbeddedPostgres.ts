@@ -6,21 +6,16 @@
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import type * as FileSystem from "@effect/platform/FileSystem"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Ref from "effect/Ref"
 import type * as Scope from "effect/Scope"
 import * as Account from "./embedded/Account.ts"
 import * as Binaries from "./embedded/Binaries.ts"
 import * as Cluster from "./embedded/Cluster.ts"
 import * as DataLock from "./embedded/DataLock.ts"
-import {
-  type EmbeddedPostgresError,
-  EmbeddedPostgresFault,
-  orUseDatabaseUrl
-} from "./embedded/EmbeddedPostgresError.ts"
+import { EmbeddedPostgresFault, orUseDatabaseUrl } from "./embedded/EmbeddedPostgresError.ts"
 import * as Orphan from "./embedded/Orphan.ts"
 import * as Placement from "./embedded/Placement.ts"
 import * as Postmaster from "./embedded/Postmaster.ts"
@@ -34,7 +29,7 @@ export interface Options {
   readonly durable?: boolean
 }
 
-export interface Running {
+interface Running {
   readonly url: Redacted.Redacted
 }
 
@@ -52,20 +47,26 @@ const startLocked = (launch: Postmaster.Launch) =>
   )
 
 /** Whoever killed the server did not mean the service: it comes back at the same address. */
-const revive = (launch: Postmaster.Launch, server: Postmaster.Postmaster): Effect.Effect<
+const revive = (launch: Postmaster.Launch, server: Postmaster.Postmaster, closing: Ref.Ref<boolean>): Effect.Effect<
   never,
   never,
   Scope.Scope | FileSystem.FileSystem
 > =>
-  server.ended.pipe(
-    Effect.zipRight(Effect.logError(`Postgres (pid ${server.pid}) ended unexpectedly; starting it again`)),
-    Effect.zipRight(
-      Postmaster.start(launch, Option.some(server.port)).pipe(
-        Effect.tapError((error) => Effect.delay(Effect.logError(error.message), "2 seconds")),
-        Effect.eventually
-      )
-    ),
-    Effect.flatMap((next) => revive(launch, next))
+  // Finalizers run in reverse: this one comes before the one that stops the server, whose end is then nobody's fault.
+  Effect.addFinalizer(() => Ref.set(closing, true)).pipe(
+    Effect.zipRight(server.ended),
+    Effect.zipRight(Ref.get(closing)),
+    Effect.flatMap((meant) => meant ? Effect.never : restart(launch, server)),
+    Effect.flatMap((next) => revive(launch, next, closing))
+  )
+
+const restart = (launch: Postmaster.Launch, server: Postmaster.Postmaster) =>
+  Effect.zipRight(
+    Effect.logError(`Postgres (pid ${server.pid}) ended unexpectedly; starting it again`),
+    Postmaster.start(launch, Option.some(server.port)).pipe(
+      Effect.tapError((error) => Effect.delay(Effect.logError(error.message), "2 seconds")),
+      Effect.eventually
+    )
   )
 
 /** Runs Postgres until the scope closes. */
@@ -83,18 +84,10 @@ export const acquire = Effect.fn("EmbeddedPostgres.acquire")(
     const server = Option.getOrUndefined(yield* Orphan.adopt(launch)) ?? (yield* startLocked(launch))
     const address: Session.Address = { port: server.port, password }
     yield* ensureDatabase(address)
-    yield* Effect.forkScoped(Effect.interruptible(revive(launch, server)))
+    yield* Effect.forkScoped(Effect.interruptible(revive(launch, server, yield* Ref.make(false))))
     const url = `postgres://${Session.role}:${Redacted.value(password)}@127.0.0.1:${server.port}/${database}`
     const running: Running = { url: Redacted.make(url) }
     return running
   },
   Effect.provide(NodeFileSystem.layer)
 )
-
-export class EmbeddedPostgres extends Context.Tag("deeper-hub-webhooks/persistence/EmbeddedPostgres")<
-  EmbeddedPostgres,
-  Running
->() {
-  static readonly layer = (options: Options): Layer.Layer<EmbeddedPostgres, EmbeddedPostgresError> =>
-    Layer.scoped(this, acquire(options))
-}

@@ -227,9 +227,7 @@ const make = (ttlSeconds: number) =>
 
 /** Each distinct type with every pattern that it fits. */
 const patternsOf = (types: ReadonlyArray<string>): ReadonlyArray<readonly [string, string]> =>
-  Array.from(new Set(types)).flatMap((type) =>
-    subscriptionsTo(EventTypeName.make(type)).map((pattern) => [type, pattern] as const)
-  )
+  Array.from(new Set(types)).flatMap((type) => subscriptionsTo(type).map((pattern) => [type, pattern] as const))
 
 /** One answer for each event, in the order in which they were handed over. */
 const byEvent = (

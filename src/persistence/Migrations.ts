@@ -5,7 +5,6 @@ import * as Migrator from "@effect/sql/Migrator"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 
 const failed = (message: string, cause: unknown) => new Migrator.MigrationError({ reason: "failed", message, cause })
@@ -60,5 +59,3 @@ export const run = (directory: string) =>
   Migrator.make({})({ loader: loader(directory), table: "schema_migrations" }).pipe(
     Effect.catchSomeDefect(asFailure)
   )
-
-export const layer = (directory: string) => Layer.effectDiscard(run(directory))

@@ -38,6 +38,16 @@ export const layer = (options: { readonly concurrency: number }) =>
       const handle = (request: BusRequest) =>
         Effect.flatMap(Effect.exit(publish(request)), (exit) => Deferred.done(request.answer, exit))
 
+      // Once the workers are gone, what was handed over is taken in all the same, and nobody hands over more.
+      yield* Effect.addFinalizer(() =>
+        Effect.gen(function*() {
+          const left = new Array<BusRequest>()
+          while (!(yield* Queue.isEmpty(requests))) left.push(...(yield* Queue.takeAll(requests)))
+          yield* Queue.shutdown(requests)
+          yield* Effect.forEach(left, handle, { concurrency: options.concurrency, discard: true })
+        })
+      )
+
       const worker = Effect.forever(
         Effect.uninterruptibleMask((restore) => Effect.flatMap(restore(Queue.take(requests)), handle))
       )

@@ -42,9 +42,10 @@ export const layer = (options: SchedulerOptions) =>
         yield* store.releaseHolds
       })
 
-      const poll = Effect.zipRight(sweep, Queue.offer(wakeups, undefined)).pipe(
+      const poll = sweep.pipe(
         Effect.catchTag("PersistenceError", (error) =>
           Effect.logWarning("sweep failed, the next poll tries again", error)),
+        Effect.zipRight(Queue.offer(wakeups, undefined)),
         // Idle polls would flood the traces.
         Effect.withTracerEnabled(false),
         Effect.repeat(Schedule.spaced(options.pollInterval).pipe(Schedule.jittered)),

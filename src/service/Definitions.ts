@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import type * as Redacted from "effect/Redacted"
+import * as Struct from "effect/Struct"
 import { type Caller, reach } from "../domain/Client.ts"
 import * as Ids from "../domain/Ids.ts"
 import type { ClientId, WebhookId } from "../domain/Ids.ts"
@@ -60,7 +61,11 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
     const signals = yield* Signals
     const knownClient = yield* makeKnownClient
 
-    const get = (caller: Caller, id: WebhookId) => Effect.flatMap(store.find(reach(caller), id), found(id))
+    // What is sealed stays here: a webhook is shown without it.
+    const get = (caller: Caller, id: WebhookId) =>
+      Effect.flatMap(store.find(reach(caller), id), found(id)).pipe(
+        Effect.map(Struct.omit("headersSealed", "secretSealed"))
+      )
 
     const verbs: Definitions = {
       register: Effect.fn("WebhookService.register")(function*(caller, input) {
@@ -69,7 +74,7 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
         const id = yield* Ids.make("WebhookId")
         const secret = input.secretKey ?? (yield* Secret.generate)
         const definition = yield* Registration.define({ id, clientId }, input, secret, defaults)
-        const webhook = yield* store.insert(definition).pipe(Spans.definition("created", { id, clientId }))
+        const webhook = yield* store.insert(definition).pipe(Spans.definition("created", id))
         yield* Effect.logInfo("webhook registered", { webhookId: id, clientId })
         return { webhook, secret }
       }, Effect.provide(context)),
@@ -78,7 +83,7 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
         const webhook = yield* store.modify(reach(caller), id, (current) => Registration.redefine(current, changes))
           .pipe(
             Effect.flatMap(found(id)),
-            Spans.definition("updated", { id, clientId: caller.clientId })
+            Spans.definition("updated", id)
           )
         yield* PubSub.publish(signals, Signal.WorkArrived())
         yield* Effect.logInfo("webhook updated", { webhookId: id, clientId: webhook.clientId })
@@ -88,7 +93,7 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
         yield* authorize(caller, "write")
         const webhook = yield* store.remove(reach(caller), id).pipe(
           Effect.flatMap(found(id)),
-          Spans.definition("deleted", { id, clientId: caller.clientId })
+          Spans.definition("deleted", id)
         )
         yield* PubSub.publish(signals, Signal.WorkArrived())
         yield* Effect.logInfo("webhook deleted", { webhookId: id, clientId: webhook.clientId })

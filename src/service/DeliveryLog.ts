@@ -1,5 +1,6 @@
 /** The history of deliveries, and sending one again by hand. */
 import * as Context from "effect/Context"
+import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -68,7 +69,7 @@ const make = Effect.gen(function*() {
     ofWebhook: Effect.fn("DeliveryLog.ofWebhook")(function*(caller, webhook, filter, page) {
       yield* authorize(caller, "read")
       yield* Effect.flatMap(webhooks.find(reach(caller), webhook), found("webhook", webhook))
-      return yield* history.list(webhook, filter, page)
+      return yield* history.list(webhook, { ...filter, from: sinceEpoch(filter.from) }, page)
     }),
     find: (caller, id) => Effect.zipRight(authorize(caller, "read"), find(caller, id)),
     retry,
@@ -94,6 +95,10 @@ const make = Effect.gen(function*() {
     })
   })
 })
+
+/** Ids are compared by their milliseconds since 1970, and nothing is older than those. */
+const sinceEpoch = (from: DateTime.Utc | null): DateTime.Utc | null =>
+  from !== null && from.epochMillis < 0 ? null : from
 
 const underWay = (id: DeliveryId) =>
   new Conflict({

@@ -19,6 +19,7 @@ import { authorize, makeKnownClient } from "./Access.ts"
 import { found } from "./Definitions.ts"
 import * as Publishing from "./Publishing.ts"
 import type { EventInput } from "./Publishing.ts"
+
 type PublishRefused = Conflict | Forbidden | Invalid | NotFound | PersistenceError | TooLarge
 
 export interface Intake {

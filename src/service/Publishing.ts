@@ -22,7 +22,7 @@ export interface EventInput {
   readonly occurredAt?: DateTime.Utc | undefined
 }
 
-export const idempotencyKeyLengthMax = 255
+const idempotencyKeyLengthMax = 255
 const idempotencyKeyPattern = /^[\x21-\x7e]+$/
 
 /** Events of one request, ready to be stored. */

@@ -7,6 +7,7 @@ import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { ClientId, type WebhookId } from "../domain/Ids.ts"
+import { Moment } from "../domain/Moment.ts"
 import { Invalid } from "../domain/Refusal.ts"
 import { SignatureScheme } from "../domain/SignatureScheme.ts"
 import * as Webhook from "../domain/Webhook.ts"
@@ -16,7 +17,10 @@ import { SecretBox } from "../signing/SecretBox.ts"
 import * as HeaderGuard from "../transport/HeaderGuard.ts"
 import { UrlGuard } from "../transport/UrlGuard.ts"
 
-const Headers = Schema.Record({ key: Schema.String, value: Schema.String }).annotations({
+// An object made from the record would lose this one name without a word.
+const HeaderName = Schema.String.pipe(Schema.filter((name) => name !== "__proto__"))
+
+const Headers = Schema.Record({ key: HeaderName, value: Schema.String }).annotations({
   description: "Sent with every delivery. Encrypted at rest; their values are never read back."
 })
 
@@ -33,7 +37,7 @@ export const NewWebhook = Schema.Struct({
   events: Webhook.Subscriptions,
   headers: Schema.optional(Headers),
   secretKey: Schema.optional(SecretKey),
-  secretExpiresAt: Schema.optional(Schema.NullOr(Schema.DateTimeUtc)),
+  secretExpiresAt: Schema.optional(Schema.NullOr(Moment)),
   signatures: Schema.optional(Webhook.SignatureSchemes),
   retryCount: Schema.optional(Webhook.RetryCount),
   timeoutMs: Schema.optional(Webhook.TimeoutMs),

@@ -4,8 +4,6 @@ import * as MetricBoundaries from "effect/MetricBoundaries"
 
 const name = (suffix: string): string => `deeper_hub.webhooks.${suffix}`
 
-export const registered = Metric.gauge(name("registered.count"), { description: "Webhooks that exist" })
-
 export const published = Metric.counter(name("events.published_to_dispatcher.count"), {
   description: "Deliveries committed for the dispatcher, by event type",
   incremental: true

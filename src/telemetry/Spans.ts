@@ -6,14 +6,14 @@ import * as Effect from "effect/Effect"
 import type { Published } from "../domain/Event.ts"
 import type { ClientId, DeliveryId, WebhookId } from "../domain/Ids.ts"
 
-/** A change of a webhook's definition. */
-export const definition = (
-  change: "created" | "updated" | "deleted",
-  webhook: { readonly id: WebhookId; readonly clientId: ClientId }
-) =>
-  Effect.withSpan(`deeper_hub.webhooks.definition.${change}`, {
-    attributes: { webhook_id: webhook.id, client_id: webhook.clientId }
-  })
+/** A change of a webhook's definition; the effect answers the webhook. */
+export const definition =
+  (change: "created" | "updated" | "deleted", id: WebhookId) =>
+  <A extends { readonly clientId: ClientId }, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    self.pipe(
+      Effect.tap(({ clientId }) => Effect.annotateCurrentSpan("client_id", clientId)),
+      Effect.withSpan(`deeper_hub.webhooks.definition.${change}`, { attributes: { webhook_id: id } })
+    )
 
 /** One for each delivery of a committed event. */
 export const eventPrepared =

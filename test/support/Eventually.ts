@@ -3,7 +3,8 @@ import { Data, type Duration, Effect, Schedule } from "effect"
 
 class StillNot extends Data.TaggedError("StillNot")<{ readonly message: string }> {}
 
-const patience = "20 seconds"
+/** Generous: it ends what hangs, and does not measure how fast a busy machine is. */
+const patience = "60 seconds"
 
 /** Asks until the answer is as wanted; says what the last answer was when the patience is over. */
 export const eventually = <A, E, R>(

@@ -3,9 +3,11 @@ import { Config, Context, Effect, Layer } from "effect"
 import { existsSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { role } from "../../src/persistence/embedded/Session.ts"
 import * as ApiClient from "./ApiClient.ts"
 import * as Child from "./Child.ts"
 import * as EmbeddedService from "./EmbeddedService.ts"
+import { soon } from "./Eventually.ts"
 import * as PgTest from "./PgTest.ts"
 
 const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url))
@@ -44,12 +46,19 @@ export interface Running extends Child.Child {
 export const serve = (options: ServiceOptions, operatorKey = "") =>
   Effect.gen(function*() {
     const child = yield* start(options)
-    const [, base = ""] = yield* Effect.timeout(child.said(/API +(http\S+)\/api\b[^]*Try it:\n.*\n/), "30 seconds")
+    const [, base = ""] = yield* soon(child.said(/API +(http\S+)\/api\b[^]*Try it:\n.*\n/))
     const file = join(options.dataDirectory, "operator.key")
     const key = existsSync(file) ? readFileSync(file, "utf8").trim() : operatorKey
     const running: Running = { ...child, base, api: ApiClient.make(base, key) }
     return running
   })
+
+/** The service's own Postgres, for as long as it runs: what the rows say is the last word. */
+export const embeddedUrl = (dataDirectory: string): string => {
+  const [, , , port] = readFileSync(join(EmbeddedService.dataOf(dataDirectory), "postmaster.pid"), "utf8").split("\n")
+  const password = readFileSync(join(dataDirectory, "postgres.password"), "utf8").trim()
+  return `postgres://${role}:${password}@127.0.0.1:${port}/webhooks`
+}
 
 /** One for a whole test file, on the database of PgTest. */
 export class Service extends Context.Tag("deeper-hub-webhooks/test/support/Service")<Service, Running>() {

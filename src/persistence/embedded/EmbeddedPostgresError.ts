@@ -34,6 +34,4 @@ export class EmbeddedPostgresFault extends Data.TaggedError("EmbeddedPostgresFau
   }
 }
 
-export type EmbeddedPostgresError = DataDirectoryInUse | EmbeddedPostgresFault
-
 export const orUseDatabaseUrl = "or set DATABASE_URL to use a Postgres of your own."

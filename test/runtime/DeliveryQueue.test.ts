@@ -1,0 +1,122 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer, Option, Ref, Scope, TestClock } from "effect"
+import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
+import { PersistenceError } from "../../src/persistence/Postgres.ts"
+import { DeliveryQueue, remainingMs } from "../../src/runtime/DeliveryQueue.ts"
+import { leased } from "../support/Deliveries.ts"
+
+type Release = DeliveryStore["Type"]["release"]
+
+const QueueOf = (capacity: number, release?: Release) =>
+  DeliveryQueue.layer(capacity).pipe(
+    Layer.provide(Layer.mock(DeliveryStore, release === undefined ? {} : { release }))
+  )
+
+/** Closes a queue in which these are left, and answers what was given back. */
+const givenBack = (use: Effect.Effect<void, never, DeliveryQueue>) =>
+  Effect.gen(function*() {
+    const released = yield* Ref.make<ReadonlyArray<Parameters<Release>[0]>>([])
+    const layer = QueueOf(10, (deliveries) => Ref.update(released, (all) => [...all, deliveries]))
+    yield* Effect.provide(use, layer)
+    return yield* Ref.get(released)
+  })
+
+describe("DeliveryQueue", () => {
+  it.scoped("knows how many it holds and how many more it takes", () =>
+    Effect.gen(function*() {
+      const queue = yield* DeliveryQueue
+      const counts = Effect.all([queue.depth, queue.room])
+      assert.deepStrictEqual(yield* counts, [0, 4])
+      yield* queue.offerAll(yield* Effect.replicateEffect(leased(), 3))
+      assert.deepStrictEqual(yield* counts, [3, 1])
+      yield* queue.take
+      assert.deepStrictEqual(yield* counts, [2, 2])
+      yield* Effect.replicateEffect(queue.take, 2)
+      assert.deepStrictEqual(yield* counts, [0, 4])
+    }).pipe(Effect.provide(QueueOf(4))))
+
+  it.scoped("has its whole room while workers wait for work", () =>
+    Effect.gen(function*() {
+      const queue = yield* DeliveryQueue
+      const workers = yield* Effect.replicateEffect(Effect.fork(queue.take), 3)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* Effect.all([queue.depth, queue.room]), [0, 4])
+      yield* Effect.forEach(workers, Fiber.interrupt)
+    }).pipe(Effect.provide(QueueOf(4))))
+
+  it.scoped("hands deliveries over in their order, once each", () =>
+    Effect.gen(function*() {
+      const queue = yield* DeliveryQueue
+      const offered = yield* Effect.replicateEffect(leased(), 4)
+      yield* queue.offerAll(offered)
+      assert.deepStrictEqual(yield* Effect.replicateEffect(queue.take, 4), offered)
+    }).pipe(Effect.provide(QueueOf(4))))
+
+  it.scoped("keeps a delivery that a worker stopped waiting for", () =>
+    Effect.gen(function*() {
+      const queue = yield* DeliveryQueue
+      const worker = yield* Effect.fork(queue.take)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.interrupt(worker)
+      const one = yield* leased()
+      yield* queue.offerAll([one])
+      assert.strictEqual(yield* queue.depth, 1)
+      assert.deepStrictEqual(yield* queue.take, one)
+    }).pipe(Effect.provide(QueueOf(4))))
+
+  it.effect("gives back at the end what was never sent, and only that", () =>
+    Effect.gen(function*() {
+      const offered = yield* Effect.replicateEffect(leased(), 5)
+      const released = yield* givenBack(Effect.gen(function*() {
+        const queue = yield* DeliveryQueue
+        yield* queue.offerAll(offered)
+        yield* Effect.replicateEffect(queue.take, 2)
+      }))
+      assert.deepStrictEqual(released, [offered.slice(2).map(({ delivery }) => delivery)])
+    }))
+
+  it.effect("asks nothing of the database when it is empty at the end", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* givenBack(Effect.void), [])
+    }))
+
+  it.effect("closes also while the database is away", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const asked = yield* Ref.make(false)
+      const layer = QueueOf(4, () =>
+        Effect.zipRight(
+          Ref.set(asked, true),
+          new PersistenceError({ operation: "DeliveryStore.release", cause: "away" })
+        ))
+      const context = yield* Layer.buildWithScope(layer, scope)
+      const one = yield* leased()
+      yield* Effect.flatMap(DeliveryQueue, (queue) => queue.offerAll([one])).pipe(Effect.provide(context))
+      assert.isTrue(Exit.isSuccess(yield* Effect.exit(Scope.close(scope, Exit.void))))
+      assert.isTrue(yield* Ref.get(asked))
+    }))
+
+  it.effect("tells how long a lease still stands, by the monotonic clock", () =>
+    Effect.gen(function*() {
+      const one = yield* leased(30)
+      assert.strictEqual(yield* remainingMs(one), 30_000)
+      yield* TestClock.adjust("12 seconds")
+      assert.strictEqual(yield* remainingMs(one), 18_000)
+      yield* TestClock.adjust("20 seconds")
+      assert.strictEqual(yield* remainingMs(one), -2_000)
+    }))
+
+  it.scoped("ends the wait of a worker when it closes", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(QueueOf(4), scope)
+      const worker = yield* Effect.flatMap(DeliveryQueue, (queue) => queue.take).pipe(
+        Effect.provide(context),
+        Effect.fork
+      )
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(worker)))
+      yield* Scope.close(scope, Exit.void)
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(worker)))
+    }))
+})

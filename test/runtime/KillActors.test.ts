@@ -1,0 +1,182 @@
+/**
+ * Every actor is killed in turn while events are published and sent through the real service to a real receiver: it is
+ * restarted, that is counted, and nothing is lost.
+ */
+import * as SqlClient from "@effect/sql/SqlClient"
+import { assert, it } from "@effect/vitest"
+import { Context, Effect, Layer, Logger, Queue, Ref, Schema } from "effect"
+import { Subscription } from "../../src/domain/EventType.ts"
+import type * as Ids from "../../src/domain/Ids.ts"
+import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
+import { Partitions } from "../../src/persistence/Partitions.ts"
+import * as Actors from "../../src/runtime/Actors.ts"
+import { Supervisor } from "../../src/runtime/Supervisor.ts"
+import { Courier } from "../../src/service/Courier.ts"
+import { EventBus, EventBusPort } from "../../src/service/EventBus.ts"
+import { WebhookService } from "../../src/service/WebhookService.ts"
+import { EncryptionKeys } from "../../src/signing/EncryptionKeys.ts"
+import { PayloadSigner } from "../../src/signing/PayloadSigner.ts"
+import { SecretBox } from "../../src/signing/SecretBox.ts"
+import { Signals } from "../../src/telemetry/Signals.ts"
+import { UrlGuard } from "../../src/transport/UrlGuard.ts"
+import { WebhookClient } from "../../src/transport/WebhookClient.ts"
+import { eventually } from "../support/Eventually.ts"
+import * as Rows from "../support/Rows.ts"
+import * as ScriptedReceiver from "../support/ScriptedReceiver.ts"
+import * as Stores from "../support/Stores.ts"
+
+const victims = ["CleanupWorker", "Scheduler", "OutcomeRecorder", "Dispatcher", "Courier"] as const
+type Victim = (typeof victims)[number]
+
+/** Who is to die at the next opportunity. */
+class Doom
+  extends Context.Tag("deeper-hub-webhooks/test/runtime/KillActors.test/Doom")<Doom, Ref.Ref<Victim | null>>()
+{
+  // The CleanupWorker has its one opportunity when it starts.
+  static readonly layer = Layer.effect(this, Ref.make<Victim | null>("CleanupWorker"))
+}
+
+const dieIfDoomed = (doom: Ref.Ref<Victim | null>, victim: Victim) =>
+  Effect.flatMap(
+    Ref.modify(doom, (doomed) => [doomed === victim, doomed === victim ? null : doomed]),
+    (dies) => dies ? Effect.dieMessage(`${victim} is killed`) : Effect.void
+  )
+
+const deadlyStore = Layer.effect(
+  DeliveryStore,
+  Effect.gen(function*() {
+    const store = yield* DeliveryStore
+    const doom = yield* Doom
+    return DeliveryStore.of({
+      ...store,
+      reclaimExpired: Effect.zipRight(dieIfDoomed(doom, "Scheduler"), store.reclaimExpired),
+      record: (outcomes) => Effect.zipRight(dieIfDoomed(doom, "OutcomeRecorder"), store.record(outcomes)),
+      claim: (request) =>
+        Effect.gen(function*() {
+          const claim = yield* store.claim(request)
+          const [first, ...rest] = claim.deliveries
+          const dies = first !== undefined && (yield* Ref.get(doom)) === "Dispatcher"
+          if (!dies) return claim
+          yield* Ref.set(doom, null)
+          // Whoever is to send the first one dies of it.
+          return { ...claim, deliveries: [Object.defineProperty({ ...first }, "timeoutMs", { get: explode }), ...rest] }
+        })
+    })
+  })
+)
+
+const explode = () => assert.fail("Dispatcher is killed")
+
+const deadlyPartitions = Layer.effect(
+  Partitions,
+  Effect.map(Effect.all([Partitions, Doom]), ([partitions, doom]) => ({
+    ensure: Effect.zipRight(dieIfDoomed(doom, "CleanupWorker"), partitions.ensure)
+  }))
+)
+
+const deadlyCourier = Layer.effect(
+  Courier,
+  Effect.map(Effect.all([Courier, Doom]), ([courier, doom]) => ({
+    deliver: (parcel) => Effect.zipRight(dieIfDoomed(doom, "Courier"), courier.deliver(parcel))
+  }))
+)
+
+const keys = Schema.decodeSync(EncryptionKeys)(`k1:${Buffer.alloc(32, 1).toString("base64")}`)
+
+const Transport = Layer.merge(
+  WebhookClient.layer({ userAgent: "kill-test/1" }),
+  UrlGuard.layer({ schemes: ["http"], ownHosts: [] })
+)
+
+const Service = Actors.layer({
+  enabled: true,
+  concurrency: 4,
+  queueCapacity: 8,
+  leaseSeconds: 5,
+  pollIntervalMs: 50,
+  retryPolicy: { baseDelayMs: 20, maxDelayMs: 100, backoffFactor: 2 }
+}).pipe(
+  Layer.provideMerge(EventBus.layer),
+  Layer.provideMerge(EventBusPort.layer),
+  Layer.provideMerge(WebhookService.layer({ payloadBytesMax: 100_000, retryCount: 20, timeoutMs: 1_000 })),
+  Layer.provideMerge(deadlyCourier.pipe(Layer.provide(Courier.layer))),
+  Layer.provide(Layer.mergeAll(Transport, PayloadSigner.layer, SecretBox.layer(keys))),
+  Layer.provideMerge(Layer.merge(deadlyStore, deadlyPartitions)),
+  Layer.provideMerge(Stores.layer),
+  Layer.provideMerge(Layer.mergeAll(Signals.layer, Supervisor.layer, Doom.layer)),
+  Layer.provide(ScriptedReceiver.allowLoopback()),
+  Layer.provide(Logger.remove(Logger.defaultLogger))
+)
+
+const restartsOf = (name: string) =>
+  Effect.flatMap(Supervisor, (supervisor) =>
+    Effect.map(supervisor.actors, (actors) => {
+      const actor = actors.find((one) => one.name === name)
+      return { state: actor?.state, restarts: actor?.restarts, lastCrash: actor?.lastCrash?.message }
+    }))
+
+/** Publishes some events, and answers their deliveries. */
+const publishSome = Effect.flatMap(EventBus, (bus) =>
+  Effect.map(
+    Effect.replicateEffect(bus.publish("deal.won", { n: 1 }, { clientId: "acme" }), 12, { concurrency: 6 }),
+    (published) => published.flatMap(({ deliveries }) => deliveries.map(({ id }) => id))
+  ))
+
+const kill = (victim: Victim) => Effect.flatMap(Doom, (doom) => Ref.set(doom, victim))
+
+/** A request that is none: nobody who takes it survives it. */
+const killEventListener = Effect.flatMap(EventBusPort, ({ requests }) => Queue.offer(requests, null as never))
+
+const restarted = (name: string) =>
+  eventually(restartsOf(name), ({ restarts, state }) => restarts === 1 && state === "running")
+
+const program = Effect.gen(function*() {
+  const receiver = yield* ScriptedReceiver.make()
+  const client = yield* Rows.makeClient("acme")
+  const service = yield* WebhookService
+  const caller = { keyId: null, clientId: client, role: "client" } as const
+  for (const path of ["/a", "/b"]) {
+    yield* service.register(caller, { url: receiver.url(path).href, events: [Subscription.make("*")] })
+  }
+
+  const deliveries = new Array<Ids.DeliveryId>()
+  const also = Effect.map(publishSome, (more) => deliveries.push(...more))
+  yield* restarted("CleanupWorker")
+  for (const victim of ["Scheduler", "OutcomeRecorder", "Dispatcher"] as const) {
+    yield* also
+    yield* kill(victim)
+    yield* also
+    const { lastCrash } = yield* restarted(victim)
+    assert.include(lastCrash, `${victim} is killed`)
+  }
+  yield* also
+  yield* killEventListener
+  yield* also
+  yield* restarted("EventListener")
+  yield* kill("Courier")
+  yield* also
+  return { client, deliveries, receiver }
+})
+
+it.scopedLive("every actor may die: it is restarted, counted, and nothing is lost", () =>
+  Effect.gen(function*() {
+    const { client, deliveries, receiver } = yield* program
+    const sql = yield* SqlClient.SqlClient
+    yield* eventually(
+      sql`SELECT status, count(*)::int AS count FROM deliveries WHERE client_id = ${client} GROUP BY status`,
+      (rows) => rows.length === 1 && rows[0]?.["status"] === "delivered" && rows[0]["count"] === deliveries.length
+    )
+    const received = new Set(receiver.received.map(({ headers }) => headers["x-delivery-id"]))
+    for (const id of deliveries) assert.isTrue(received.has(id), `${id} never arrived`)
+    assert.strictEqual(received.size, deliveries.length)
+
+    const unknown = yield* sql`SELECT DISTINCT result FROM attempts WHERE result <> 'success' ORDER BY result`
+    assert.deepStrictEqual(unknown, [{ result: "failure_retryable" }, { result: "outcome_unknown" }])
+    const actors = yield* Effect.flatMap(Supervisor, (supervisor) => supervisor.actors)
+    assert.deepStrictEqual(
+      actors.map(({ name, restarts, state }) => [name, restarts, state]),
+      ["OutcomeRecorder", "Dispatcher", "Scheduler", "CleanupWorker", "EventListener"].map((
+        name
+      ) => [name, 1, "running"])
+    )
+  }).pipe(Effect.provide(Service)), 60_000)

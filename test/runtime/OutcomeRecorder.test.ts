@@ -1,0 +1,175 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Chunk, Deferred, Effect, Exit, Fiber, Layer, Option, PubSub, Queue, Ref, Scope, TestClock } from "effect"
+import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
+import type { Outcome } from "../../src/persistence/Outcomes.ts"
+import { PersistenceError } from "../../src/persistence/Postgres.ts"
+import { OutcomeRecorder, type PendingOutcome } from "../../src/runtime/OutcomeRecorder.ts"
+import { Supervisor } from "../../src/runtime/Supervisor.ts"
+import { Signal, Signals } from "../../src/telemetry/Signals.ts"
+import { claimed } from "../support/Deliveries.ts"
+import * as Rows from "../support/Rows.ts"
+
+type Record = DeliveryStore["Type"]["record"]
+
+const Actors = (record: Record) =>
+  OutcomeRecorder.layer.pipe(
+    Layer.provide(Layer.mock(DeliveryStore, { record })),
+    Layer.provideMerge(Layer.merge(Signals.layer, Supervisor.layer))
+  )
+
+const pending: Effect.Effect<PendingOutcome> = Effect.gen(function*() {
+  const delivery = yield* claimed()
+  return { webhookId: delivery.webhookId, outcome: yield* Rows.outcome(delivery) }
+})
+
+const recordAll = (outcomes: ReadonlyArray<PendingOutcome>) =>
+  Effect.flatMap(OutcomeRecorder, (recorder) => Effect.forEach(outcomes, recorder.record, { discard: true }))
+
+const idsOf = (outcomes: ReadonlyArray<Outcome>) => outcomes.map(({ deliveryId }) => deliveryId)
+const away = new PersistenceError({ operation: "DeliveryStore.record", cause: "away" })
+
+/** A store that shows each batch and waits for leave to answer that all of it was written. */
+const gated = Effect.gen(function*() {
+  const batches = yield* Queue.unbounded<ReadonlyArray<Outcome>>()
+  const leave = yield* Queue.unbounded<void>()
+  const record: Record = (outcomes) =>
+    Queue.offer(batches, outcomes).pipe(
+      Effect.zipRight(Queue.take(leave)),
+      Effect.as(new Set(idsOf(outcomes)))
+    )
+  return { batches, let: Queue.offer(leave, undefined), record }
+})
+
+describe("OutcomeRecorder", () => {
+  it.scoped("writes at once what came while it was writing, 500 at most", () =>
+    Effect.gen(function*() {
+      const store = yield* gated
+      const outcomes = yield* Effect.replicateEffect(pending, 702)
+      yield* Effect.gen(function*() {
+        yield* recordAll(outcomes.slice(0, 1))
+        assert.lengthOf(yield* Queue.take(store.batches), 1)
+        yield* recordAll(outcomes.slice(1))
+        yield* store.let
+        assert.lengthOf(yield* Queue.take(store.batches), 500)
+        yield* store.let
+        const last = yield* Queue.take(store.batches)
+        assert.deepStrictEqual(idsOf(last), idsOf(outcomes.slice(501).map(({ outcome }) => outcome)))
+        yield* store.let
+      }).pipe(Effect.provide(Actors(store.record)))
+    }))
+
+  it.scoped("makes the workers wait while a thousand outcomes are pending", () =>
+    Effect.gen(function*() {
+      const store = yield* gated
+      const outcomes = yield* Effect.replicateEffect(pending, 1_002)
+      yield* Effect.gen(function*() {
+        yield* recordAll(outcomes.slice(0, 1))
+        yield* Queue.take(store.batches)
+        yield* recordAll(outcomes.slice(1, 1_001))
+        const waiting = yield* Effect.fork(recordAll(outcomes.slice(1_001)))
+        yield* TestClock.adjust("1 second")
+        assert.isTrue(Option.isNone(yield* Fiber.poll(waiting)))
+        yield* store.let
+        yield* Queue.take(store.batches)
+        yield* Fiber.join(waiting)
+        yield* Effect.replicateEffect(store.let, 3)
+      }).pipe(Effect.provide(Actors(store.record)))
+    }))
+
+  it.scoped("tries again while the database is away, and announces the outcome once it is written", () =>
+    Effect.gen(function*() {
+      const tries = yield* Ref.make(0)
+      const record: Record = (outcomes) =>
+        Effect.flatMap(
+          Ref.updateAndGet(tries, (n) => n + 1),
+          (n) => n < 8 ? Effect.fail(away) : Effect.succeed(new Set(idsOf(outcomes)))
+        )
+      yield* Effect.gen(function*() {
+        const heard = yield* PubSub.subscribe(yield* Signals)
+        const { outcome, webhookId } = yield* pending
+        yield* recordAll([{ outcome, webhookId }])
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual(yield* Ref.get(tries), 8)
+        assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Queue.takeAll(heard)), [
+          Signal.AttemptRecorded({ deliveryId: outcome.deliveryId, webhookId, status: "delivered" })
+        ])
+      }).pipe(Effect.provide(Actors(record)))
+    }))
+
+  it.scoped("gives an outcome up when no lease can stand any more, and goes on with the next", () =>
+    Effect.gen(function*() {
+      const isAway = yield* Ref.make(true)
+      const written = yield* Queue.unbounded<ReadonlyArray<Outcome>>()
+      const record: Record = (outcomes) =>
+        Effect.flatMap(Ref.get(isAway), (failing) =>
+          failing
+            ? Effect.fail(away)
+            : Effect.as(Queue.offer(written, outcomes), new Set(idsOf(outcomes))))
+      yield* Effect.gen(function*() {
+        const [lost, next] = [yield* pending, yield* pending]
+        yield* recordAll([lost])
+        yield* TestClock.adjust("32 seconds")
+        yield* Ref.set(isAway, false)
+        yield* recordAll([next])
+        assert.deepStrictEqual(idsOf(yield* Queue.take(written)), [next.outcome.deliveryId])
+        const [actor] = yield* Effect.flatMap(Supervisor, (supervisor) => supervisor.actors)
+        assert.deepInclude(actor, { name: "OutcomeRecorder", state: "running", restarts: 0 })
+      }).pipe(Effect.provide(Actors(record)))
+    }))
+
+  it.scoped("announces no outcome whose lease had ended", () =>
+    Effect.gen(function*() {
+      const [stale, good] = [yield* pending, yield* pending]
+      const record: Record = () => Effect.succeed(new Set([good.outcome.deliveryId]))
+      yield* Effect.gen(function*() {
+        const heard = yield* PubSub.subscribe(yield* Signals)
+        yield* recordAll([stale, good])
+        yield* TestClock.adjust("1 second")
+        const signals = Chunk.toReadonlyArray(yield* Queue.takeAll(heard))
+        assert.deepStrictEqual(
+          signals.map((signal) => signal._tag === "AttemptRecorded" ? signal.deliveryId : signal),
+          [good.outcome.deliveryId]
+        )
+      }).pipe(Effect.provide(Actors(record)))
+    }))
+
+  it.effect("writes what is still pending before it closes", () =>
+    Effect.gen(function*() {
+      const store = yield* gated
+      const outcomes = yield* Effect.replicateEffect(pending, 4)
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(Actors(store.record), scope)
+      yield* recordAll(outcomes.slice(0, 1)).pipe(Effect.provide(context))
+      const first = yield* Queue.take(store.batches)
+      yield* recordAll(outcomes.slice(1)).pipe(Effect.provide(context))
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* store.let
+      const rest = yield* Queue.take(store.batches)
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(closing)), "it waits for the write")
+      yield* store.let
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(idsOf([...first, ...rest]), idsOf(outcomes.map(({ outcome }) => outcome)))
+    }))
+
+  it.scoped("is restarted after a bug, and writes what comes then", () =>
+    Effect.gen(function*() {
+      const died = yield* Deferred.make<void>()
+      const written = yield* Queue.unbounded<ReadonlyArray<Outcome>>()
+      const record: Record = (outcomes) =>
+        Effect.flatMap(Deferred.succeed(died, undefined), (first) =>
+          first
+            ? Effect.dieMessage("a bug")
+            : Effect.as(Queue.offer(written, outcomes), new Set(idsOf(outcomes))))
+      yield* Effect.gen(function*() {
+        const [lost, next] = [yield* pending, yield* pending]
+        yield* recordAll([lost])
+        yield* Deferred.await(died)
+        yield* recordAll([next])
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(idsOf(yield* Queue.take(written)), [next.outcome.deliveryId])
+        const [actor] = yield* Effect.flatMap(Supervisor, (supervisor) => supervisor.actors)
+        assert.deepInclude(actor, { state: "running", restarts: 1 })
+      }).pipe(Effect.provide(Actors(record)))
+    }))
+})

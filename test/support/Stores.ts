@@ -1,0 +1,25 @@
+/** Every store on a database of its own. */
+import { Layer } from "effect"
+import { ClientStore } from "../../src/persistence/ClientStore.ts"
+import { DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
+import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
+import { EventStore } from "../../src/persistence/EventStore.ts"
+import { EventTypeStore } from "../../src/persistence/EventTypeStore.ts"
+import { Partitions } from "../../src/persistence/Partitions.ts"
+import { WebhookStore } from "../../src/persistence/WebhookStore.ts"
+import * as PgTest from "./PgTest.ts"
+
+export const layer = Layer.mergeAll(
+  ClientStore.layer,
+  DeliveryHistory.layer,
+  DeliveryStore.layer,
+  EventStore.layer({ idempotencyTtl: "1 day" }),
+  EventTypeStore.layer,
+  Partitions.layer,
+  WebhookStore.layer
+).pipe(Layer.provideMerge(PgTest.layer))
+
+/** For `layer(…)`: the database goes by the real clock. */
+export const options = { timeout: "60 seconds", excludeTestServices: true } as const
+
+export const everyone = { only: null }
