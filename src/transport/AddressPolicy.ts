@@ -57,7 +57,7 @@ export const make = ({ allowed, disallowed }: AddressPolicyOptions): Context.Tag
  */
 export const listeningOn = (host: string, port: number): ReadonlyArray<AddressRange> => {
   const address = parseAddress(host)
-  const everywhere = host === "localhost" || address === null || address.value === 0n || isLoopback(address)
+  const everywhere = address === null || address.value === 0n || isLoopback(address)
   return everywhere
     ? loopback.map(({ range }) => AddressRange.make({ ...range, port }))
     : [AddressRange.make({

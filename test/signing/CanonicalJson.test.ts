@@ -91,6 +91,17 @@ describe("CanonicalJson", () => {
     assert.strictEqual(text, `{${expected.map((name) => `${stringify(name)}: 0`).join(", ")}}`)
   }, { fastCheck: { numRuns: 2000 } })
 
+  it("puts a key before those that it begins, NUL following too", () => {
+    const names = ["😀", "😀\u0000", "😀\u0000\u0000", "😀a", "😀😀"]
+    for (const order of [names, names.toReversed()]) {
+      assert.strictEqual(
+        stringify(lengthsByName(order)),
+        String.raw`{"\ud83d\ude00": 2, "\ud83d\ude00\u0000": 3, "\ud83d\ude00\u0000\u0000": 4, ` +
+          String.raw`"\ud83d\ude00a": 3, "\ud83d\ude00\ud83d\ude00": 4}`
+      )
+    }
+  })
+
   it.prop("reads back as the same number", [FastCheck.double({ noNaN: true, noDefaultInfinity: true })], ([value]) => {
     const text = stringify(new JsonFloat(value))
     assert.isTrue(Object.is(Number(text), value))

@@ -1,12 +1,20 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Either, FastCheck as fc, Schema } from "effect"
-import { type AddressPolicyOptions, listeningOn, make, Verdict } from "../../src/transport/AddressPolicy.ts"
-import { AddressRangeFromString, parseAddress, parseRange } from "../../src/transport/AddressRange.ts"
+import { Effect, Either, FastCheck as fc, HashMap, Layer, Logger } from "effect"
+import {
+  AddressPolicy,
+  type AddressPolicyOptions,
+  listeningOn,
+  make,
+  Verdict
+} from "../../src/transport/AddressPolicy.ts"
+import { parseAddress, parseRange } from "../../src/transport/AddressRange.ts"
 
 const ranges = (...texts: ReadonlyArray<string>) => texts.map((text) => Either.getOrThrow(parseRange(text)))
 
-const allows = (ip: string, port = 443, options: Partial<AddressPolicyOptions> = {}) =>
-  Verdict.$is("Allowed")(make({ allowed: [], disallowed: [], ...options }).check(ip, port))
+const check = (ip: string, port = 443, options: Partial<AddressPolicyOptions> = {}) =>
+  make({ allowed: [], disallowed: [], ...options }).check(ip, port)
+
+const allows = (...request: Parameters<typeof check>) => Verdict.$is("Allowed")(check(...request))
 
 const edgesOfForbiddenIPv4 = [
   ["0.0.0.0", "0.255.255.255"],
@@ -178,68 +186,79 @@ describe("AddressPolicy", () => {
     }
     assert.isFalse(allows("8.8.8.8", 4400, { disallowed: listeningOn("8.8.8.8", 4400) }))
   })
-})
 
-describe("AddressRange", () => {
-  const decode = Schema.decodeUnknownEither(AddressRangeFromString)
+  it("A13 closes the one address that the service listens on, at its port", () => {
+    const closed = (host: string) => listeningOn(host, 4400).map(String)
+    assert.deepStrictEqual(closed("8.8.8.8"), ["8.8.8.8/32:4400"])
+    assert.deepStrictEqual(closed("2606:4700::1111"), ["[2606:4700::1111/128]:4400"])
+    // A name may mean any address of this machine.
+    for (const host of ["127.0.0.5", "::1", "0.0.0.0", "::", "localhost", "hooks.internal"]) {
+      assert.deepStrictEqual(closed(host), ["127.0.0.0/8:4400", "[::1/128]:4400"], host)
+    }
+  })
 
-  it("reads and writes ranges, with and without a port", () => {
-    const texts = [
-      ["10.0.0.0/8", "10.0.0.0/8"],
-      ["10.0.0.5", "10.0.0.5/32"],
-      ["10.0.0.5:9000", "10.0.0.5/32:9000"],
-      ["127.0.0.1/32:9000", "127.0.0.1/32:9000"],
-      ["fd00::/8", "fd00::/8"],
-      ["::1", "::1/128"],
-      ["[::1]:80", "[::1/128]:80"],
-      ["[::1/128]:8080", "[::1/128]:8080"],
-      ["2001:db8:0:0:1::/80", "2001:db8::1:0:0:0/80"],
-      ["::ffff:10.0.0.0/104", "10.0.0.0/8"],
-      ["0.0.0.0/0", "0.0.0.0/0"],
-      ["::/0", "::/0"]
+  it("says what a forbidden address is", () => {
+    const reasons: ReadonlyArray<readonly [string, ReadonlyArray<string>]> = [
+      ["this network", ["0.1.2.3"]],
+      ["private use", ["10.0.0.1", "172.16.0.1", "192.168.1.1", "::ffff:10.0.0.1"]],
+      ["shared address space", ["100.64.0.1"]],
+      ["loopback", ["127.0.0.1", "::1"]],
+      ["a cloud platform's own address", ["168.63.129.16"]],
+      ["link local", ["169.254.169.254"]],
+      ["IETF protocol assignments", ["192.0.0.1", "2001::1"]],
+      ["documentation", ["192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1", "3fff::1"]],
+      ["AS112", ["192.31.196.1", "192.175.48.1", "2620:4f:8000::1"]],
+      ["AMT", ["192.52.193.1"]],
+      ["6to4 relay", ["192.88.99.1"]],
+      ["benchmarking", ["198.18.0.1"]],
+      ["multicast", ["224.0.0.1"]],
+      ["reserved", ["255.255.255.255"]],
+      ["6to4", ["2002::1"]],
+      ["not global unicast", ["fe80::1", "fd00::1", "ff02::1"]],
+      ["not an IP address", ["localhost", ""]]
     ]
-    for (const [text, written] of texts) {
-      assert.strictEqual(Either.getOrThrow(decode(text)).toString(), written)
-      assert.strictEqual(Either.getOrThrow(decode(written)).toString(), written)
+    for (const [why, ips] of reasons) {
+      for (const ip of ips) assert.deepStrictEqual(check(ip), Verdict.Forbidden({ why }), ip)
     }
-  })
-
-  it("says what is wrong with a range", () => {
-    const wrong = [
-      ["10.0.0.1/8", `has bits set beyond its prefix; did you mean "10.0.0.0/8"?`],
-      ["10.0.0.0/33", "the prefix must be 0 to 32"],
-      ["fd00::/129", "the prefix must be 0 to 128"],
-      ["10.0.0.0/8:0", "the port must be 1 to 65535"],
-      ["10.0.0.0/8:65536", "the port must be 1 to 65535"],
-      ["10.0.0/8", `"10.0.0" is not an IP address`],
-      ["localhost", "expected cidr or cidr:port"],
-      ["fe80::1%eth0/64", "expected cidr or cidr:port"],
-      ["", "expected cidr or cidr:port"]
-    ] as const
-    for (const [text, message] of wrong) {
-      const left = Either.flip(decode(text)).pipe(Either.getOrThrow)
-      assert.include(left.message, message)
-    }
-  })
-
-  it.prop("reads back what it wrote", [
-    fc.boolean().chain((ipv4) =>
-      fc.record({
-        value: fc.bigInt({ min: 0n, max: (1n << (ipv4 ? 32n : 128n)) - 1n }),
-        prefix: fc.integer({ min: 0, max: ipv4 ? 32 : 128 }),
-        port: fc.option(fc.integer({ min: 1, max: 65535 })),
-        family: fc.constant(ipv4 ? (4 as const) : (6 as const))
-      })
+    assert.deepStrictEqual(
+      check("8.8.8.8", 443, { disallowed: ranges("8.0.0.0/8") }),
+      Verdict.Forbidden({ why: "closed by the operator of this service" })
     )
-  ], ([{ family, port, prefix, value }]) => {
-    const hostBits = BigInt((family === 4 ? 32 : 128) - prefix)
-    const address = family === 4
-      ? dotted(value)
-      : Array.from({ length: 8 }, (_, i) => ((value >> BigInt(16 * (7 - i))) & 0xffffn).toString(16)).join(":")
-    fc.pre((value >> hostBits) << hostBits === value && value >> 32n !== 0xffffn)
-    const text = family === 4 ? `${address}/${prefix}` : `[${address}/${prefix}]`
-    const range = Either.getOrThrow(parseRange(port === null ? text : `${text}:${port}`))
-    assert.deepStrictEqual(Either.getOrThrow(parseRange(range.toString())), range)
-    assert.strictEqual(range.base, value)
   })
+
+  it("names the exception by which it allows, the one that names the port first", () => {
+    const [wide, other, exact] = ranges("127.0.0.0/8", "127.0.0.1/32:9001", "127.0.0.1/32:9000")
+    const allowed = [wide, other, exact].flatMap((range) => range ?? [])
+    const exception = (ip: string, port: number) => {
+      const verdict = check(ip, port, { allowed })
+      return Verdict.$is("Allowed")(verdict) ? String(verdict.exception) : verdict.why
+    }
+    assert.strictEqual(exception("127.0.0.1", 9000), "127.0.0.1/32:9000")
+    assert.strictEqual(exception("127.0.0.1", 9001), "127.0.0.1/32:9001")
+    assert.strictEqual(exception("127.0.0.1", 9002), "127.0.0.0/8")
+    assert.strictEqual(exception("127.0.0.2", 9000), "127.0.0.0/8")
+    assert.deepStrictEqual(check("8.8.8.8", 443, { allowed }), Verdict.Allowed({ exception: null }))
+  })
+
+  it.effect("tells of its exceptions at boot, and is silent without any", () =>
+    Effect.gen(function*() {
+      const logged: Array<ReadonlyArray<string>> = []
+      const logger = Logger.make(({ annotations, logLevel, message }) => {
+        logged.push([logLevel.label, String(message), ...Array.from(HashMap.entries(annotations), String)])
+      })
+      const verdicts = (allowed: AddressPolicyOptions["allowed"]) =>
+        AddressPolicy.pipe(
+          Effect.map((policy) => ["10.0.0.1", "127.0.0.1", "8.8.8.8"].map((ip) => policy.check(ip, 9000)._tag)),
+          Effect.provide(
+            Layer.provide(AddressPolicy.layer({ allowed, disallowed: ranges("8.8.8.8") }), Logger.add(logger))
+          )
+        )
+      assert.deepStrictEqual(yield* verdicts([]), ["Forbidden", "Forbidden", "Forbidden"])
+      assert.deepStrictEqual(logged, [])
+      const exceptions = ranges("10.0.0.0/8", "127.0.0.1/32:9000")
+      assert.deepStrictEqual(yield* verdicts(exceptions), ["Allowed", "Allowed", "Forbidden"])
+      assert.deepStrictEqual(logged, [
+        ["WARN", "Deliveries may reach addresses that are not public", "ranges,10.0.0.0/8, 127.0.0.1/32:9000"]
+      ])
+    }))
 })
