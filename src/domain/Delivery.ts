@@ -22,7 +22,7 @@ export const DeliveryStatus = Schema.Literal("pending", "delivered", "failed_ret
 export type DeliveryStatus = typeof DeliveryStatus.Type
 
 /** Why a delivery that is due waits without spending attempts. */
-export const Hold = Schema.Literal("deactivated")
+const Hold = Schema.Literal("deactivated")
 
 /** What can happen to a delivery: an attempt's outcome, or its owner's wish to have it sent again. */
 export type Occurrence = "succeeded" | "failed_retryable" | "failed_permanent" | "retried_by_hand"
