@@ -14,7 +14,7 @@ import { WebhookStore } from "./persistence/WebhookStore.ts"
 import { Clients } from "./service/Clients.ts"
 import { EncryptionKeys, generateKey } from "./signing/EncryptionKeys.ts"
 
-class FirstBootError extends Data.TaggedError("FirstBootError")<{ readonly message: string }> {}
+export class FirstBootError extends Data.TaggedError("FirstBootError")<{ readonly message: string }> {}
 
 type Settings = Pick<AppConfig, "dataDirectory" | "encryptionKeys">
 

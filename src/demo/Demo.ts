@@ -40,7 +40,7 @@ export interface DemoOptions {
   readonly limit: number
 }
 
-class DemoFailed extends Data.TaggedError("DemoFailed")<{ readonly message: string }> {}
+export class DemoFailed extends Data.TaggedError("DemoFailed")<{ readonly message: string }> {}
 
 export const demo = (options: DemoOptions) =>
   Effect.gen(function*() {

@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
 import { randomBytes } from "node:crypto"
 
-interface EncryptionKey {
+export interface EncryptionKey {
   readonly id: string
   readonly bytes: Redacted.Redacted<Uint8Array>
 }
