@@ -23,9 +23,20 @@ const declared = [
 export const layer = HttpApiBuilder.middleware((app) =>
   Effect.catchAllCause(
     app,
-    (cause) => Cause.isInterruptedOnly(cause) ? Effect.failCause(cause) : Effect.fail(recognise(cause) as never)
+    (cause) => Cause.isInterruptedOnly(cause) ? Effect.failCause(cause) : report(cause)
   )
 )
+
+/** What an answer leaves out stands in the log. */
+const report = (cause: Cause.Cause<unknown>) => {
+  const error = recognise(cause)
+  const log = error instanceof Internal
+    ? Effect.logError("a request failed for a fault of ours", cause)
+    : error instanceof PersistenceError
+    ? Effect.logWarning("a request was not served", error)
+    : Effect.void
+  return Effect.zipRight(log, Effect.fail(error as never))
+}
 
 const recognise = (cause: Cause.Cause<unknown>): unknown => {
   const error = Cause.squash(cause)

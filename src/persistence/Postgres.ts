@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import { isParseError, type ParseError } from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as String from "effect/String"
-import { Pool } from "pg"
+import { Client, Pool } from "pg"
 
 export class PersistenceError extends Data.TaggedError("PersistenceError")<{
   readonly operation: string
@@ -65,6 +65,15 @@ export const layer = (options: PostgresOptions) =>
     )
   })
 
+/** `pg` says so by a property that its types leave out; a released client is a `Client`, of which they know less. */
+const isBusy = (client: unknown): client is Client =>
+  client instanceof Client && "activeQuery" in client && client.activeQuery !== null
+
+const durable = `
+  SELECT set_config('synchronous_commit', 'on', false)
+  WHERE current_setting('synchronous_commit') IN ('off', 'local')
+`
+
 const openPool = async (options: PostgresOptions) => {
   const pool = new Pool({
     connectionString: Redacted.value(options.url),
@@ -76,7 +85,15 @@ const openPool = async (options: PostgresOptions) => {
   })
   // An idle connection that the server ends raises `error`; without a listener it would end the process.
   pool.on("error", () => {})
-  pool.on("connect", (client) => client.on("error", () => {}))
+  pool.on("connect", (client) => {
+    client.on("error", () => {})
+    // What was answered 202 must survive a crash, whatever the server or the role is set to.
+    client.query(durable).catch(() => {})
+  })
+  // A statement that timed out is still on its connection: nobody may queue behind it.
+  pool.on("release", (_, client: unknown) => {
+    if (isBusy(client)) void client.end()
+  })
   await pool.query("SELECT 1")
   return pool
 }
