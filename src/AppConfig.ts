@@ -106,7 +106,12 @@ export const AppConfig = Config.all({
     Schema.Literal("hmac_sha256"),
     "hmac_sha256"
   ),
-  userAgent: text("WEBHOOKS_USER_AGENT", "Claude-MCP-Webhook/1.0"),
+  userAgent: setting(
+    "WEBHOOKS_USER_AGENT",
+    "1 to 256 printable ASCII characters",
+    Schema.String.pipe(Schema.pattern(/^[ -~]{1,256}$/)),
+    "Claude-MCP-Webhook/1.0"
+  ),
   encryptionKeys: Config.option(decoded("WEBHOOKS_ENCRYPTION_KEYS", EncryptionKeys)),
   httpTimeoutMs: integer("WEBHOOKS_DEFAULT_HTTP_TIMEOUT_MS", 100, 20_000, 5_000),
   payloadBytesMax: Config.map(integer("WEBHOOKS_MAX_PAYLOAD_SIZE_KB", 1, 10_240, 256), (kb) => kb * 1_024),
@@ -120,7 +125,7 @@ export const AppConfig = Config.all({
   }).pipe(Config.nested("WEBHOOKS_RETRY_POLICY")),
   dispatcher: Config.all({
     concurrency: integer("CONCURRENCY", 1, 1_024, 64),
-    queueCapacity: integer("QUEUE_CAPACITY", 1, 10_000, 256),
+    queueCapacity: integer("QUEUE_CAPACITY", 1, 10_000, 64),
     leaseSeconds: integer("LEASE_SECONDS", 6, 300, 30),
     pollIntervalMs: integer("POLL_INTERVAL_MS", 50, 60_000, 1_000)
   }).pipe(Config.nested("WEBHOOKS_DISPATCHER")),

@@ -133,7 +133,7 @@ describe("AppConfig", () => {
       const cases = [
         ["WEBHOOKS_ENABLED", "maybe", ["true or false", `"maybe"`]],
         ["WEBHOOKS_DEFAULT_SIGNATURE_ALGORITHM", "md5", ["hmac_sha256", `"md5"`]],
-        ["WEBHOOKS_USER_AGENT", "", ["some text", `""`]],
+        ["WEBHOOKS_USER_AGENT", "", ["printable ASCII", `""`]],
         ["HOST", " ", ["some text", `" "`]],
         ["LOG_LEVEL", "loud", [`"loud"`, "ALL, TRACE, DEBUG, INFO, WARN, ERROR, FATAL, OFF"]],
         ["OTEL_EXPORTER_OTLP_ENDPOINT", "collector", ["collector", "URL"]],

@@ -43,7 +43,7 @@ const make = Effect.gen(function*() {
   const signals = yield* Signals
   const supervisor = yield* Supervisor
 
-  const write = (pending: ReadonlyArray<PendingOutcome>) =>
+  const writeBatch = (pending: ReadonlyArray<PendingOutcome>) =>
     Effect.gen(function*() {
       const recorded = yield* store.record(pending.map(({ outcome }) => outcome)).pipe(
         Effect.tapErrorTag("PersistenceError", (error) => Effect.logWarning("outcomes not written yet", error)),
@@ -59,6 +59,16 @@ const make = Effect.gen(function*() {
       )
     }).pipe(Effect.catchTag("PersistenceError", (error) =>
       Effect.logError("outcomes given up; their deliveries are sent again", { count: pending.length, error })))
+
+  // A batch that dies of one outcome takes the actor down with it, but first the others are written one by one.
+  const write = (pending: ReadonlyArray<PendingOutcome>) =>
+    pending.length === 1
+      ? writeBatch(pending)
+      : Effect.catchAllDefect(writeBatch(pending), (defect) =>
+        Effect.zipRight(
+          Effect.forEach(pending, (one) => Effect.exit(writeBatch([one])), { discard: true }),
+          Effect.die(defect)
+        ))
 
   // What is still pending when the workers are done is written before the pools close.
   const queue = yield* Effect.acquireRelease(

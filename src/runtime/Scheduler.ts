@@ -88,6 +88,8 @@ const makeClaimAll = (options: SchedulerOptions, starved: Ref.Ref<boolean>) =>
     const queue = yield* DeliveryQueue
     const claim = yield* makeClaim(options)
     const position = yield* Ref.make<WebhookId | null>(null)
+    // Some webhook of this walk gave its share and may have more: another walk follows.
+    const owed = yield* Ref.make(false)
 
     const step = Effect.gen(function*() {
       const limit = Math.min(yield* queue.room, claimMax)
@@ -95,7 +97,9 @@ const makeClaimAll = (options: SchedulerOptions, starved: Ref.Ref<boolean>) =>
       if (limit <= 0) return false
       const { full, next } = yield* claim(limit, yield* Ref.get(position))
       yield* Ref.set(position, next)
-      return full || next !== null
+      const more = full || (yield* Ref.get(owed))
+      yield* Ref.set(owed, next !== null && more)
+      return more || next !== null
     })
     const pass = Effect.repeat(step, { while: (again) => again })
 

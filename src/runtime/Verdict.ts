@@ -36,7 +36,8 @@ export const failed = (
 ): Effect.Effect<Outcome> =>
   Effect.gen(function*() {
     const charged = !isUncharged(failure.class)
-    const spent = delivery.chargedCount + (charged ? 1 : 0)
+    // What is not charged is never the last attempt, and waits longer each time all the same.
+    const spent = charged ? delivery.chargedCount + 1 : delivery.attemptCount + 1
     const jitter = yield* Random.next
     const decision = RetryPolicy.decide({ ...policy, maxAttempts: delivery.retryCount }, spent, failure, jitter)
     return {
