@@ -91,9 +91,10 @@ const giveBack = (store: Context.Tag.Service<DeliveryStore>, delivery: ClaimedDe
 const report = (delivery: ClaimedDelivery, { delayMs, errorClass, errorMessage, exchange, status }: Outcome) =>
   Effect.gen(function*() {
     const group = Metrics.statusGroup(exchange.status, errorClass)
-    const attempts = Metric.tagged(Metrics.attempts, "event_type", delivery.eventType)
+    const eventType = Metrics.eventTypeTag(delivery.eventType)
+    const attempts = Metric.tagged(Metrics.attempts, "event_type", eventType)
     yield* Metric.increment(Metric.tagged(attempts, "http_status_code_group", group))
-    yield* Metric.update(Metric.tagged(Metrics.attemptLatency, "event_type", delivery.eventType), exchange.durationMs)
+    yield* Metric.update(Metric.tagged(Metrics.attemptLatency, "event_type", eventType), exchange.durationMs)
     const facts = { status: exchange.status, errorClass, errorMessage, durationMs: exchange.durationMs }
     if (status === "delivered") return yield* Effect.logInfo("delivered", facts)
     if (status === "failed_permanent") return yield* Effect.logError("delivery failed for good", facts)

@@ -29,8 +29,10 @@ export const layer = (options: { readonly concurrency: number }) =>
             payload: yield* Checked.payload(payload),
             occurredAt
           }
-          const published = yield* service.publish(program, event, idempotencyKey)
-          yield* PubSub.publish(committed, { eventType, payload, published })
+          const { replayed, ...published } = yield* service.publish(program, event, idempotencyKey)
+          if (!replayed) {
+            yield* PubSub.publish(committed, { clientId: clientId ?? defaultClient, eventType, payload, published })
+          }
           return published
         })
 

@@ -32,3 +32,8 @@ export const payload = (value: Readonly<Record<string, unknown>>) =>
     Effect.mapError(({ code, message }) => Invalid.one("payload", code, message)),
     Effect.flatMap(jsonObject)
   )
+
+export const page = by(
+  "page",
+  Schema.Struct({ limit: Schema.Int.pipe(Schema.between(1, 200)), after: Schema.NullOr(Schema.UUID) })
+)

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { type Caller, reach } from "../domain/Client.ts"
 import type { Delivery } from "../domain/Delivery.ts"
@@ -48,6 +49,8 @@ export class DeliveryLog extends Context.Tag("deeper-hub-webhooks/service/Delive
   static readonly layer = Layer.effect(this, Effect.suspend(() => make))
 }
 
+const lookAgain = "500 millis"
+
 const make = Effect.gen(function*() {
   const history = yield* DeliveryHistory
   const webhooks = yield* WebhookStore
@@ -76,10 +79,15 @@ const make = Effect.gen(function*() {
     retryAndWait: Effect.fn("DeliveryLog.retryAndWait")(function*(caller, id, wait) {
       // Listening before asking: the attempt may be over before the answer is.
       const recorded = yield* Stream.fromPubSub(signals, { scoped: true })
+      const { attemptCount } = yield* find(caller, id)
       yield* retry(caller, id)
+      // Another node may make the attempt, and no signal tells of that: looking again now and then does.
       yield* recorded.pipe(
         Stream.filter((signal) => signal._tag === "AttemptRecorded" && signal.deliveryId === id),
-        Stream.runHead,
+        Stream.merge(Stream.fromSchedule(Schedule.spaced(lookAgain))),
+        Stream.mapEffect(() => find(caller, id)),
+        Stream.takeUntil((delivery) => delivery.attemptCount > attemptCount),
+        Stream.runDrain,
         Effect.timeoutOption(wait)
       )
       return yield* find(caller, id)

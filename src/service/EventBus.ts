@@ -17,7 +17,9 @@ import type { PersistenceError } from "../persistence/Postgres.ts"
 
 /** A committed event, as in-process subscribers see it. */
 export interface BusEvent {
+  readonly clientId: string
   readonly eventType: string
+  /** As it was published: in it nothing is redacted. */
   readonly payload: Readonly<Record<string, unknown>>
   readonly published: Published
 }

@@ -1,4 +1,4 @@
-/** The catalogue of event types: read by everybody, written by operators. */
+/** The catalogue of event types: read by every key that may read, written by operators. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

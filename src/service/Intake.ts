@@ -22,19 +22,24 @@ import type { EventInput } from "./Publishing.ts"
 
 type PublishRefused = Conflict | Forbidden | Invalid | NotFound | PersistenceError | TooLarge
 
+/** What a publisher learns; `replayed` where its idempotency key had been answered before. */
+export interface Receipt extends Published {
+  readonly replayed: boolean
+}
+
 export interface Intake {
   /** Durable when it answers: the event, a delivery for each webhook that wants it, and the idempotency record. */
   readonly publish: (
     caller: Caller,
     event: EventInput,
     idempotencyKey?: string
-  ) => Effect.Effect<Published, PublishRefused>
+  ) => Effect.Effect<Receipt, PublishRefused>
   /** All of the events or none; they belong to one client. */
   readonly publishBatch: (
     caller: Caller,
     events: readonly [EventInput, ...ReadonlyArray<EventInput>],
     idempotencyKey?: string
-  ) => Effect.Effect<ReadonlyArray<Published>, PublishRefused>
+  ) => Effect.Effect<ReadonlyArray<Receipt>, PublishRefused>
   /** A delivery to this webhook alone, through the whole path, whatever it subscribes to. */
   readonly test: (
     caller: Caller,
@@ -99,10 +104,14 @@ const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
         const published = yield* events.publish({ clientId, events: stored, idempotency, target: request.target }).pipe(
           Effect.catchTag("IdempotencyConflict", Publishing.keyReused)
         )
-        yield* count(inputs, published)
-        yield* PubSub.publish(signals, Signal.WorkArrived())
-        yield* Effect.forEach(published, Spans.eventPrepared(inputs), { discard: true })
-        return published
+        // A repeated request is answered with the ids of the first one: nothing is new.
+        const replayed = published[0]?.eventId !== stored[0].id
+        if (!replayed) {
+          yield* count(inputs, published)
+          yield* PubSub.publish(signals, Signal.WorkArrived())
+          yield* Effect.forEach(published, Spans.eventPrepared(inputs), { discard: true })
+        }
+        return published.map(({ deliveries, eventId }): Receipt => ({ eventId, deliveries, replayed }))
       }).pipe(Effect.provide(context))
   })
 
@@ -117,6 +126,6 @@ const inactive = (id: WebhookId) =>
 const count = (inputs: ReadonlyArray<EventInput>, published: ReadonlyArray<Published>) =>
   Effect.forEach(published, ({ deliveries }, index) =>
     Metric.incrementBy(
-      Metric.tagged(Metrics.published, "event_type", inputs[index]?.eventType ?? "other"),
+      Metric.tagged(Metrics.published, "event_type", Metrics.eventTypeTag(inputs[index]?.eventType ?? "other")),
       deliveries.length
     ), { discard: true })

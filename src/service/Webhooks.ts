@@ -157,7 +157,8 @@ const make = Effect.gen(function*() {
         payload: yield* Checked.payload(event.payload),
         occurredAt
       }
-      return yield* webhooks.publish(yield* actingFor(client), input, idempotencyKey)
+      const { deliveries, eventId } = yield* webhooks.publish(yield* actingFor(client), input, idempotencyKey)
+      return { eventId, deliveries }
     })
   })
 })
@@ -170,14 +171,11 @@ const queries = (webhooks: Context.Tag.Service<WebhookService>, log: Context.Tag
     listWebhooksForClient: Effect.fn("Webhooks.listWebhooksForClient")(function*(client, filters = {}, page = {}) {
       const eventType = filters.eventType === undefined ? null : yield* Checked.eventType(filters.eventType)
       const filter = { isActive: filters.isActive ?? null, eventType, clientId: null }
-      return yield* webhooks.list(yield* actingFor(client), filter, { ...firstPage, ...page })
+      return yield* webhooks.list(yield* actingFor(client), filter, yield* pageOf(page))
     }),
     listWebhookEvents: Effect.fn("Webhooks.listWebhookEvents")(function*(webhook, client, filters, page) {
       const filter = { status: null, eventType: null, from: null, to: null, ...filters }
-      return yield* log.ofWebhook(yield* actingFor(client), yield* webhookId(webhook), filter, {
-        ...firstPage,
-        ...page
-      })
+      return yield* log.ofWebhook(yield* actingFor(client), yield* webhookId(webhook), filter, yield* pageOf(page))
     }),
     getWebhookEventDetails: Effect.fn("Webhooks.getWebhookEventDetails")(function*(delivery, client) {
       return yield* orNone(log.find(yield* actingFor(client), yield* deliveryId(delivery)))
@@ -185,6 +183,8 @@ const queries = (webhooks: Context.Tag.Service<WebhookService>, log: Context.Tag
   }) satisfies Partial<Context.Tag.Service<Webhooks>>
 
 const firstPage: PageRequest = { limit: 50, after: null }
+
+const pageOf = (page: Partial<PageRequest> = {}) => Checked.page({ ...firstPage, ...page })
 
 const webhookId = Checked.by("webhookId", WebhookId)
 const deliveryId = Checked.by("deliveryId", DeliveryId)

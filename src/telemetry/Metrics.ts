@@ -34,6 +34,16 @@ export const actorRestarts = Metric.counter(name("actor.restarts.count"), {
   incremental: true
 })
 
+const eventTypesMax = 200
+const eventTypes = new Set<string>()
+
+/** An event type as a tag: publishers choose the names, so past the first 200 they are all `other`. */
+export const eventTypeTag = (eventType: string): string => {
+  if (!eventTypes.has(eventType) && eventTypes.size >= eventTypesMax) return "other"
+  eventTypes.add(eventType)
+  return eventType
+}
+
 /** The status group of an attempt: what an operator sorts attempts by. */
 export const statusGroup = (status: number | null, errorClass: string | null): string => {
   if (status !== null) return `${Math.floor(status / 100)}xx`

@@ -15,7 +15,6 @@ import {
   Stream,
   TestClock
 } from "effect"
-import type { Published } from "../../src/domain/Event.ts"
 import { EventTypeName } from "../../src/domain/EventType.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import { Conflict, Invalid } from "../../src/domain/Refusal.ts"
@@ -23,6 +22,7 @@ import { PersistenceError } from "../../src/persistence/Postgres.ts"
 import * as EventListener from "../../src/runtime/EventListener.ts"
 import { Supervisor } from "../../src/runtime/Supervisor.ts"
 import { EventBus, EventBusPort } from "../../src/service/EventBus.ts"
+import type { Receipt } from "../../src/service/Intake.ts"
 import { WebhookService } from "../../src/service/WebhookService.ts"
 
 type Publish = WebhookService["Type"]["publish"]
@@ -34,7 +34,10 @@ const bus = (publish: Publish, concurrency = 2) =>
     Layer.provideMerge(Supervisor.layer)
   )
 
-const published: Effect.Effect<Published> = Effect.map(Ids.make("EventId"), (eventId) => ({ eventId, deliveries: [] }))
+const published: Effect.Effect<Receipt> = Effect.map(
+  Ids.make("EventId"),
+  (eventId) => ({ eventId, deliveries: [], replayed: false })
+)
 
 const publish = (...args: Parameters<EventBus["Type"]["publish"]>) =>
   Effect.flatMap(EventBus, (eventBus) => eventBus.publish(...args))
@@ -62,7 +65,17 @@ describe("the EventBus", () => {
     Effect.gen(function*() {
       const answer = yield* published
       const got = yield* Effect.provide(publish("deal.won", { n: 1 }), bus(() => Effect.succeed(answer)))
-      assert.deepStrictEqual(got, answer)
+      assert.deepStrictEqual(got, { eventId: answer.eventId, deliveries: answer.deliveries })
+    }))
+
+  it.scoped("announces nothing where the key had been answered before", () =>
+    Effect.gen(function*() {
+      const answer = yield* published
+      yield* Effect.gen(function*() {
+        const { all } = yield* seen("*")
+        yield* publish("deal.won", { n: 1 }, { idempotencyKey: "again" })
+        assert.deepStrictEqual(yield* all, [])
+      }).pipe(Effect.provide(bus(() => Effect.succeed({ ...answer, replayed: true }))))
     }))
 
   it.scoped("publishes as the program around it, for the client that is named", () =>
@@ -117,7 +130,7 @@ describe("the EventBus", () => {
         )
         yield* Effect.gen(function*() {
           assert.strictEqual(yield* Effect.flip(publish("deal.won", {})), failure)
-          assert.deepStrictEqual(yield* publish("deal.won", {}), answer)
+          assert.strictEqual((yield* publish("deal.won", {})).eventId, answer.eventId)
           assert.deepStrictEqual(yield* restarts, [["EventListener", 0]])
         }).pipe(Effect.provide(layer))
       }
