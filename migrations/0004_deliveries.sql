@@ -98,7 +98,8 @@ CREATE FUNCTION uuid_v7_floor(at timestamptz) RETURNS uuid LANGUAGE sql IMMUTABL
 $$;
 
 -- Makes the day partitions from `first` to `last` (UTC days) that are not there yet; answers how many it made.
-CREATE FUNCTION ensure_partitions(first date, last date) RETURNS integer LANGUAGE plpgsql AS $$
+CREATE FUNCTION ensure_partitions(first date, last date) RETURNS integer LANGUAGE plpgsql
+  SET lock_timeout = '5s' AS $$
 DECLARE
   parent text;
   day    date;
@@ -111,8 +112,10 @@ BEGIN
     FOR day IN SELECT generate_series(first, last, interval '1 day')::date LOOP
       child := parent || '_' || to_char(day, 'YYYYMMDD');
       IF to_regclass(child) IS NULL THEN
+        -- Made apart and then attached: that does not wait for readers and writers of the other days.
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', child, parent);
         EXECUTE format(
-          'CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', child, parent,
+          'ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child,
           uuid_v7_floor(day::timestamp AT TIME ZONE 'UTC'), uuid_v7_floor((day + 1)::timestamp AT TIME ZONE 'UTC'));
         made := made + 1;
       END IF;

@@ -33,7 +33,7 @@ export const encryptionKeys = (settings: Settings) =>
         const file = yield* fileIn(settings, "encryption.keys")
         if (!(yield* fs.exists(file))) {
           yield* refuseNewKey(file)
-          yield* writeSecret(file, yield* generateKey)
+          yield* writeSecret(file, yield* generateKey, "keep")
         }
         const text = yield* fs.readFileString(file)
         return yield* Effect.mapError(
@@ -64,11 +64,12 @@ export const operatorKey = (settings: Settings) =>
     const clients = yield* Clients
     if (yield* clients.hasOperator) return Option.none()
     const file = yield* operatorKeyFile(settings)
-    const { token } = yield* clients.issueOperatorKey("first boot", (token) => writeSecret(file, token))
+    const { token } = yield* clients.issueOperatorKey("first boot", (token) => writeSecret(file, token, "replace"))
     return Option.some(token)
   })
 
-const writeSecret = (file: string, secret: Redacted.Redacted) =>
+/** `keep`: of two that start at once the first one's stays, and the other reads it. */
+const writeSecret = (file: string, secret: Redacted.Redacted, existing: "keep" | "replace") =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
@@ -76,5 +77,9 @@ const writeSecret = (file: string, secret: Redacted.Redacted) =>
     // Whole or not at all, and never readable by others in between.
     const draft = `${file}.${process.pid}.tmp`
     yield* fs.writeFileString(draft, `${Redacted.value(secret)}\n`, { mode: 0o600 })
-    yield* fs.rename(draft, file)
+    if (existing === "replace") return yield* fs.rename(draft, file)
+    yield* fs.link(draft, file).pipe(
+      Effect.catchIf((error) => error._tag === "SystemError" && error.reason === "AlreadyExists", () => Effect.void),
+      Effect.ensuring(Effect.ignore(fs.remove(draft)))
+    )
   })

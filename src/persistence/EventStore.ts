@@ -218,12 +218,25 @@ const make = (ttlSeconds: number) =>
           PersistenceError.refail("EventStore.list")
         ),
       find: (reach, id) => statements.find({ ...reach, id }).pipe(PersistenceError.refail("EventStore.find")),
-      expireIdempotencyKeys: sql`DELETE FROM idempotency_keys WHERE expires_at <= now() RETURNING 1`.pipe(
-        Effect.map((rows) => rows.length),
+      expireIdempotencyKeys: expireSome(sql).pipe(
+        Effect.repeat({ while: (expired) => expired === sweepMax }),
         PersistenceError.refail("EventStore.expireIdempotencyKeys")
       )
     })
   })
+
+/** Rows of one statement, so that none takes long, however many keys there are. */
+const sweepMax = 5_000
+
+const expireSome = (sql: SqlClient.SqlClient) =>
+  Effect.map(
+    sql`
+      DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM idempotency_keys WHERE expires_at <= now() LIMIT ${sweepMax} FOR UPDATE SKIP LOCKED))
+      RETURNING 1
+    `,
+    (rows) => rows.length
+  )
 
 /** Each distinct type with every pattern that it fits. */
 const patternsOf = (types: ReadonlyArray<string>): ReadonlyArray<readonly [string, string]> =>

@@ -57,6 +57,7 @@ export const releaseHolds = (sql: SqlClient) =>
         SELECT id FROM deliveries d WHERE d.webhook_id = walk.webhook_id AND d.hold IS NOT NULL
         ORDER BY d.next_retry_at, d.id LIMIT ${roundMax} FOR UPDATE SKIP LOCKED
       ) held
+      LIMIT ${roundMax}
     )
     UPDATE deliveries d SET hold = NULL FROM released r WHERE d.id = r.id RETURNING 1
   `.pipe(Effect.map((rows) => rows.length))

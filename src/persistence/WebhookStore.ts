@@ -112,7 +112,7 @@ const update = (sql: SqlClient.SqlClient) =>
           deactivation_reason = ${w.deactivationReason}, retry_count = ${w.retryCount},
           timeout_ms = ${w.timeoutMs}, updated_at = now(),
           failure_count = CASE WHEN ${w.isActive} AND NOT is_active THEN 0 ELSE failure_count END
-        WHERE id = ${w.id}
+        WHERE id = ${w.id} AND client_id = ${w.clientId}
         RETURNING *
       `
   })
