@@ -144,6 +144,24 @@ describe("Scheduler", () => {
       }).pipe(Effect.provide(layer))
     }))
 
+  it.scoped("walks once more for a webhook that had more than its share at the beginning of a long walk", () =>
+    Effect.gen(function*() {
+      const a = yield* Ids.make("WebhookId")
+      const { claims, layer } = yield* scheduler(
+        yield* inTurn(
+          Effect.succeed({ deliveries: [], next: a, full: true }),
+          Effect.succeed({ deliveries: [], next: null, full: false }),
+          Effect.succeed(nothing)
+        )
+      )
+      yield* Effect.gen(function*() {
+        const requests = Array.from(yield* Queue.takeN(claims, 3))
+        assert.deepStrictEqual(requests.map(({ after }) => after), [null, a, null])
+        yield* settled
+        assert.strictEqual(yield* Queue.size(claims), 0)
+      }).pipe(Effect.provide(layer))
+    }))
+
   it.scoped("walks on from where the last claim ended, under a lease of its own each time, until there is no more", () =>
     Effect.gen(function*() {
       const [a, b] = [yield* Ids.make("WebhookId"), yield* Ids.make("WebhookId")]

@@ -1,0 +1,30 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import { assert, layer } from "@effect/vitest"
+import { Effect, Layer, Redacted } from "effect"
+import * as Postgres from "../../src/persistence/Postgres.ts"
+import * as PgTest from "../support/PgTest.ts"
+
+/** One connection, to a database that is set not to wait for its disk. */
+const alone = Layer.unwrapEffect(Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const [{ name } = { name: "" }] = yield* sql<{ readonly name: string }>`SELECT current_database() AS name`
+  yield* sql`ALTER DATABASE ${sql(name)} SET synchronous_commit = off`
+  const url = Redacted.make(yield* PgTest.url)
+  return Postgres.layer({ url, poolMax: 1, queryTimeout: "300 millis" })
+})).pipe(Layer.provide(PgTest.layer), Layer.orDie)
+
+layer(alone, { timeout: "60 seconds", excludeTestServices: true })("the connection to Postgres", (it) => {
+  it.effect("a statement that timed out keeps nobody waiting behind it", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const slow = yield* Effect.flip(sql`SELECT pg_sleep(3600)`)
+      assert.strictEqual(slow._tag, "SqlError")
+      assert.deepStrictEqual(yield* sql`SELECT 1 AS one`, [{ one: 1 }])
+    }))
+
+  it.effect("commits survive a crash, though the database is set otherwise", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      assert.deepStrictEqual(yield* sql`SHOW synchronous_commit`, [{ synchronousCommit: "on" }])
+    }))
+})
