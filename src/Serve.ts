@@ -3,6 +3,8 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as App from "./App.ts"
@@ -27,7 +29,10 @@ export const issueOperatorKey = Effect.gen(function*() {
   const clients = yield* Clients
   const { token } = yield* clients.issueOperatorKey("command line", () => Effect.void)
   yield* Console.log(Redacted.value(token))
-}).pipe(Effect.provide(App.layerClients))
+}).pipe(
+  // The key alone goes to the output: scripts read it.
+  Effect.provide(App.layerClients.pipe(Layer.provide(Logger.minimumLogLevel(LogLevel.Error))))
+)
 
 const announce = (config: AppConfig, token: Option.Option<Redacted.Redacted>) =>
   Effect.gen(function*() {

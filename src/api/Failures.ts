@@ -33,7 +33,7 @@ const report = (cause: Cause.Cause<unknown>) => {
   const log = error instanceof Internal
     ? Effect.logError("a request failed for a fault of ours", cause)
     : error instanceof PersistenceError
-    ? Effect.logWarning("a request was not served", error)
+    ? Effect.logWarning(`a request was not served: ${error.message}`)
     : Effect.void
   return Effect.zipRight(log, Effect.fail(error as never))
 }

@@ -15,12 +15,16 @@ export const WebhookName = Text.pipe(Schema.trimmed(), Schema.minLength(1), Sche
 export const WebhookDescription = Text.pipe(Schema.maxLength(1_000))
 export const Subscriptions = Schema.Array(Subscription).pipe(Schema.minItems(1), Schema.maxItems(100))
 export const RetryCount = Schema.Int.pipe(
-  Schema.between(1, 20),
-  Schema.annotations({ description: "Attempts per delivery, the first included." })
+  Schema.between(1, 20, {
+    description: "Attempts per delivery, the first included.",
+    message: () => "expected a whole number from 1 to 20"
+  })
 )
 export const TimeoutMs = Schema.Int.pipe(
-  Schema.between(100, 20_000),
-  Schema.annotations({ description: "Milliseconds for one attempt, from the DNS question to the last byte." })
+  Schema.between(100, 20_000, {
+    description: "Milliseconds for one attempt, from the DNS question to the last byte.",
+    message: () => "expected a whole number from 100 to 20000"
+  })
 )
 export const SignatureSchemes = Schema.Array(SignatureScheme).pipe(
   Schema.minItems(1),
