@@ -82,7 +82,6 @@ const isSame = (own: string, url: URL): boolean => own === url.hostname || own =
 const rejected = (code: UrlProblem, message: string) => Either.left(new UrlRejected({ code, message }))
 
 /** What the WHATWG parser strips or rewrites without a word: it would make of the text another URL than was read. */
-// oxlint-disable-next-line no-control-regex
 const silentlyRewritten = /[\u0000-\u0020\u007f-\u00a0\\\s]/u
 
 const parse = (raw: string, schemes: UrlGuardOptions["schemes"]): Either.Either<URL, UrlRejected> =>
