@@ -117,7 +117,8 @@ const update = (sql: SqlClient.SqlClient) =>
       `
   })
 
-const find = (sql: SqlClient.SqlClient) =>
+/** `FOR UPDATE` where a change follows, so that two changes at once follow one another. */
+const find = (sql: SqlClient.SqlClient, lock: "" | "FOR UPDATE") =>
   SqlSchema.findOne({
     Request: WebhookKey,
     Result: SealedWebhook,
@@ -125,18 +126,7 @@ const find = (sql: SqlClient.SqlClient) =>
       sql`
         SELECT * FROM webhooks
         WHERE id = ${id} AND (${only}::text IS NULL OR client_id = ${only}) AND deleted_at IS NULL
-      `
-  })
-
-const lock = (sql: SqlClient.SqlClient) =>
-  SqlSchema.findOne({
-    Request: WebhookKey,
-    Result: SealedWebhook,
-    execute: ({ id, only }) =>
-      sql`
-        SELECT * FROM webhooks
-        WHERE id = ${id} AND (${only}::text IS NULL OR client_id = ${only}) AND deleted_at IS NULL
-        FOR UPDATE
+        ${sql.literal(lock)}
       `
   })
 
@@ -199,8 +189,8 @@ export class WebhookStore extends Context.Tag("deeper-hub-webhooks/persistence/W
       const statements = {
         insert: insert(sql),
         update: update(sql),
-        find: find(sql),
-        lock: lock(sql),
+        find: find(sql, ""),
+        lock: find(sql, "FOR UPDATE"),
         list: list(sql),
         remove: remove(sql)
       }
