@@ -8,6 +8,7 @@ import { ClientId } from "../domain/Ids.ts"
 import { JsonObject } from "../domain/Json.ts"
 import * as Webhook from "../domain/Webhook.ts"
 import { NewWebhook, WebhookChanges } from "../service/Registration.ts"
+import { RotationRequest } from "../service/Rotation.ts"
 import { Authentication } from "./Authentication.ts"
 import { AttemptResource } from "./DeliveriesApi.ts"
 import { PublishedResource } from "./EventsApi.ts"
@@ -24,6 +25,9 @@ const resourceFields = {
   lastSuccessfulDeliveryAt: Schema.NullOr(Schema.DateTimeUtc),
   lastFailureAt: Schema.NullOr(Schema.DateTimeUtc),
   secretExpiresAt: Schema.NullOr(Schema.DateTimeUtc),
+  previousSecretExpiresAt: Schema.NullOr(Schema.DateTimeUtc).annotations({
+    description: "Until when the secret before the present one signs too, during a rotation."
+  }),
   createdAt: Schema.DateTimeUtc,
   updatedAt: Schema.DateTimeUtc
 }
@@ -98,6 +102,15 @@ export class WebhooksApi extends HttpApiGroup.make("webhooks")
       .addSuccess(Schema.Void, { status: 204 })
       .addError(Problem.notFound)
       .annotate(OpenApi.Summary, "Delete a webhook; its waiting deliveries end")
+  )
+  .add(
+    HttpApiEndpoint.post("rotateSecret", "/:id/secret/rotate")
+      .setPath(path)
+      .setPayload(SnakeCase.input(RotationRequest.fields))
+      .setUrlParams(SnakeCase.noQuery)
+      .addSuccess(RegisteredResource)
+      .addError(Problem.notFound)
+      .annotate(OpenApi.Summary, "Give a webhook a new secret, shown this once; both sign for a while")
   )
   .add(
     HttpApiEndpoint.get("health", "/:id/health")

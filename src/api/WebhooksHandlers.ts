@@ -2,6 +2,7 @@ import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as Effect from "effect/Effect"
 import { WebhookId } from "../domain/Ids.ts"
 import type { Webhook } from "../domain/Webhook.ts"
+import type { Registered } from "../service/Definitions.ts"
 import { WebhookService } from "../service/WebhookService.ts"
 import { Api } from "./Api.ts"
 import { CurrentCaller } from "./Authentication.ts"
@@ -20,7 +21,7 @@ export const layer = HttpApiBuilder.group(Api, "webhooks", (handlers) =>
       .handle("register", ({ payload }) =>
         Effect.map(
           Effect.flatMap(CurrentCaller, (caller) => webhooks.register(caller, payload)),
-          ({ secret, webhook }) => ({ ...resource(webhook), secret })
+          withSecret
         ))
       .handle("list", ({ urlParams: { clientId = null, eventType = null, isActive = null, ...paging } }) =>
         Effect.gen(function*() {
@@ -37,6 +38,11 @@ export const layer = HttpApiBuilder.group(Api, "webhooks", (handlers) =>
           resource
         ))
       .handle("delete", ({ path }) => about(path, webhooks.remove))
+      .handle("rotateSecret", ({ path, payload }) =>
+        Effect.map(
+          about(path, (caller, id) => webhooks.rotateSecret(caller, id, payload)),
+          withSecret
+        ))
       .handle("health", ({ path }) =>
         Effect.map(about(path, webhooks.health), ({ status, webhook }) => ({
           status,
@@ -61,3 +67,5 @@ const resource = ({ headerNames, ...webhook }: Webhook): WebhookResource => ({
   ...webhook,
   headers: Object.fromEntries(headerNames.map((name) => [name, mask]))
 })
+
+const withSecret = ({ secret, webhook }: Registered) => ({ ...resource(webhook), secret })

@@ -51,6 +51,8 @@ export const Webhook = Schema.Struct({
   lastSuccessfulDeliveryAt: Schema.NullOr(Schema.DateTimeUtcFromSelf),
   lastFailureAt: Schema.NullOr(Schema.DateTimeUtcFromSelf),
   secretExpiresAt: Schema.NullOr(Schema.DateTimeUtcFromSelf),
+  /** Until when the secret before the present one signs too; null where there is none. */
+  previousSecretExpiresAt: Schema.NullOr(Schema.DateTimeUtcFromSelf),
   createdAt: Schema.DateTimeUtcFromSelf,
   updatedAt: Schema.DateTimeUtcFromSelf
 })

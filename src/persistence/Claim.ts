@@ -22,6 +22,8 @@ const ClaimedDelivery = Schema.Struct({
   ...Webhook.pick("url", "signatures", "retryCount", "timeoutMs").fields,
   /** Null once the webhook is deleted. */
   secretSealed: Schema.NullOr(Schema.Uint8ArrayFromSelf),
+  /** Null where only the present secret signs. */
+  previousSecretSealed: Schema.NullOr(Schema.Uint8ArrayFromSelf),
   headersSealed: Schema.NullOr(Schema.Uint8ArrayFromSelf)
 })
 export type ClaimedDelivery = typeof ClaimedDelivery.Type
@@ -87,7 +89,8 @@ const leaseDue = (sql: SqlClient) =>
           RETURNING d.*
         )
         SELECT c.id, c.lease_token, c.attempt_count, c.charged_count, c.event_id, c.event_type, c.client_id,
-          v.webhook_id, e.body, w.url, w.signatures, w.retry_count, w.timeout_ms, w.secret_sealed, w.headers_sealed
+          v.webhook_id, e.body, w.url, w.signatures, w.retry_count, w.timeout_ms, w.secret_sealed, w.headers_sealed,
+          CASE WHEN w.previous_secret_expires_at > now() THEN w.previous_secret_sealed END AS previous_secret_sealed
         FROM visited v
         LEFT JOIN claimed c ON c.webhook_id = v.webhook_id AND c.lease_token IS NOT NULL
         LEFT JOIN events e ON e.id = c.event_id

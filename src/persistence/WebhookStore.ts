@@ -20,6 +20,7 @@ const WebhookRow = Schema.Struct({
   lastSuccessfulDeliveryAt: Schema.NullOr(Timestamp),
   lastFailureAt: Schema.NullOr(Timestamp),
   secretExpiresAt: Schema.NullOr(Timestamp),
+  previousSecretExpiresAt: Schema.NullOr(Timestamp),
   createdAt: Timestamp,
   updatedAt: Timestamp
 })
@@ -41,15 +42,24 @@ const Definition = Schema.Struct({
     "deactivationReason",
     "retryCount",
     "timeoutMs",
-    "secretExpiresAt"
+    "secretExpiresAt",
+    "previousSecretExpiresAt"
   ).fields,
   headersSealed: Sealed,
-  secretSealed: Sealed
+  secretSealed: Sealed,
+  previousSecretSealed: Sealed
 })
 export type Definition = typeof Definition.Type
 
 /** A webhook with what it takes to send to it. */
-const SealedWebhook = Schema.Struct({ ...WebhookRow.fields, headersSealed: Sealed, secretSealed: Sealed })
+const SealedWebhook = Schema.Struct({
+  ...WebhookRow.fields,
+  headersSealed: Sealed,
+  secretSealed: Sealed,
+  previousSecretSealed: Sealed,
+  /** When it was read, by the database's clock. */
+  readAt: Timestamp
+})
 export type SealedWebhook = typeof SealedWebhook.Type
 
 const WebhookKey = Schema.Struct({ ...Reach.fields, id: WebhookUuid })
@@ -77,10 +87,12 @@ const insert = (sql: SqlClient.SqlClient) =>
         WITH created AS (
           INSERT INTO webhooks (
             id, client_id, name, description, url, events, header_names, headers_sealed, secret_sealed,
-            secret_expires_at, signatures, is_active, deactivation_reason, retry_count, timeout_ms)
+            secret_expires_at, previous_secret_sealed, previous_secret_expires_at, signatures, is_active,
+            deactivation_reason, retry_count, timeout_ms)
           VALUES (
             ${w.id}, ${w.clientId}, ${w.name}, ${w.description}, ${w.url}, ${w.events}, ${w.headerNames},
-            ${w.headersSealed}, ${w.secretSealed}, ${w.secretExpiresAt}, ${w.signatures}, ${w.isActive},
+            ${w.headersSealed}, ${w.secretSealed}, ${w.secretExpiresAt}, ${w.previousSecretSealed},
+            ${w.previousSecretExpiresAt}, ${w.signatures}, ${w.isActive},
             ${w.deactivationReason}, ${w.retryCount}, ${w.timeoutMs})
           RETURNING *
         ), subscribed AS (
@@ -108,6 +120,8 @@ const update = (sql: SqlClient.SqlClient) =>
           name = ${w.name}, description = ${w.description}, url = ${w.url}, events = ${w.events},
           header_names = ${w.headerNames}, headers_sealed = ${w.headersSealed},
           secret_sealed = ${w.secretSealed}, secret_expires_at = ${w.secretExpiresAt},
+          previous_secret_sealed = ${w.previousSecretSealed},
+          previous_secret_expires_at = ${w.previousSecretExpiresAt},
           signatures = ${w.signatures}, is_active = ${w.isActive},
           deactivation_reason = ${w.deactivationReason}, retry_count = ${w.retryCount},
           timeout_ms = ${w.timeoutMs}, updated_at = now(),
@@ -124,7 +138,7 @@ const find = (sql: SqlClient.SqlClient, lock: "" | "FOR UPDATE") =>
     Result: SealedWebhook,
     execute: ({ id, only }) =>
       sql`
-        SELECT * FROM webhooks
+        SELECT *, now() AS read_at FROM webhooks
         WHERE id = ${id} AND (${only}::text IS NULL OR client_id = ${only}) AND deleted_at IS NULL
         ${sql.literal(lock)}
       `
@@ -152,7 +166,9 @@ const remove = (sql: SqlClient.SqlClient) =>
     execute: ({ id, only }) =>
       sql`
         WITH removed AS (
-          UPDATE webhooks SET deleted_at = now(), updated_at = now(), secret_sealed = NULL, headers_sealed = NULL
+          UPDATE webhooks SET
+            deleted_at = now(), updated_at = now(), secret_sealed = NULL, headers_sealed = NULL,
+            previous_secret_sealed = NULL, previous_secret_expires_at = NULL
           WHERE id = ${id} AND (${only}::text IS NULL OR client_id = ${only}) AND deleted_at IS NULL
           RETURNING *
         ), unsubscribed AS (
@@ -179,6 +195,8 @@ export class WebhookStore extends Context.Tag("deeper-hub-webhooks/persistence/W
     id: WebhookId,
     change: (webhook: SealedWebhook) => Effect.Effect<Definition, E, R>
   ) => Effect.Effect<Option.Option<Webhook>, PersistenceError | E, R>
+  /** Forgets previous secrets whose time is over. */
+  readonly expirePreviousSecrets: Effect.Effect<void, PersistenceError>
   /** Ends the webhook and forgets its secrets; its deliveries stay on record. None where there is no such webhook. */
   readonly remove: (reach: Reach, id: WebhookId) => Effect.Effect<Option.Option<Webhook>, PersistenceError>
 }>() {
@@ -228,6 +246,10 @@ export class WebhookStore extends Context.Tag("deeper-hub-webhooks/persistence/W
             sql.withTransaction,
             PersistenceError.refail("WebhookStore.modify")
           ),
+        expirePreviousSecrets: sql`
+          UPDATE webhooks SET previous_secret_sealed = NULL, previous_secret_expires_at = NULL
+          WHERE previous_secret_expires_at <= now()
+        `.pipe(Effect.asVoid, PersistenceError.refail("WebhookStore.expirePreviousSecrets")),
         remove: (reach, id) => statements.remove({ ...reach, id }).pipe(PersistenceError.refail("WebhookStore.remove"))
       })
     })

@@ -9,7 +9,7 @@
  *   DeliveryQueue    bounded hand-over; when it is full, rows wait in Postgres
  *   Dispatcher       a pool of fibers, one attempt each
  *   OutcomeRecorder  writes attempts, deliveries and the webhooks' counters in batches, under the lease
- *   CleanupWorker    partitions ahead of time, old idempotency keys
+ *   CleanupWorker    partitions ahead of time, old idempotency keys and secrets
  *
  * ```
  * Supervisor (one-for-one)

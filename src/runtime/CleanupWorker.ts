@@ -1,9 +1,10 @@
-/** Keeps the day partitions ahead of time, and forgets idempotency keys past theirs. */
+/** Keeps the day partitions ahead of time, and forgets idempotency keys and previous secrets past theirs. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { EventStore } from "../persistence/EventStore.ts"
 import { Partitions } from "../persistence/Partitions.ts"
+import { WebhookStore } from "../persistence/WebhookStore.ts"
 import { Supervisor } from "./Supervisor.ts"
 
 /** Partitions reach two weeks ahead, so a round may be missed many times over. */
@@ -13,8 +14,9 @@ export const layer = Layer.scopedDiscard(
   Effect.gen(function*() {
     const events = yield* EventStore
     const partitions = yield* Partitions
+    const webhooks = yield* WebhookStore
     const supervisor = yield* Supervisor
-    const round = Effect.zipRight(partitions.ensure, events.expireIdempotencyKeys).pipe(
+    const round = Effect.all([partitions.ensure, events.expireIdempotencyKeys, webhooks.expirePreviousSecrets]).pipe(
       Effect.catchTag(
         "PersistenceError",
         (error) => Effect.logWarning("cleanup failed, the next round tries again", error)

@@ -14,7 +14,7 @@ import { PayloadSigner } from "../signing/PayloadSigner.ts"
 import { SecretBox, type SecretUnreadable } from "../signing/SecretBox.ts"
 import { UrlGuard } from "../transport/UrlGuard.ts"
 import { WebhookClient } from "../transport/WebhookClient.ts"
-import { headersColumn, secretColumn } from "./Registration.ts"
+import { headersColumn, previousSecretColumn, secretColumn } from "./Registration.ts"
 
 export interface Parcel {
   readonly deliveryId: DeliveryId
@@ -27,6 +27,8 @@ export interface Parcel {
   readonly signatures: ReadonlyArray<SignatureScheme>
   /** Null once the webhook is deleted. */
   readonly secretSealed: Uint8Array | null
+  /** Null where only the present secret signs. */
+  readonly previousSecretSealed: Uint8Array | null
   readonly headersSealed: Uint8Array | null
 }
 
@@ -47,12 +49,16 @@ const make = Effect.gen(function*() {
 
   const open = (parcel: Parcel, secretSealed: Uint8Array, startedAt: number) =>
     Effect.gen(function*() {
-      const { clientId, headersSealed, webhookId } = parcel
-      const secret = yield* box.open(secretSealed, { clientId, webhookId, column: secretColumn })
+      const { clientId, headersSealed, previousSecretSealed, webhookId } = parcel
+      const place = { clientId, webhookId }
+      const secret = yield* box.open(secretSealed, { ...place, column: secretColumn })
+      const previousSecret = previousSecretSealed === null
+        ? null
+        : yield* box.open(previousSecretSealed, { ...place, column: previousSecretColumn })
       const headers = headersSealed === null
         ? {}
-        : decodeHeaders(Redacted.value(yield* box.open(headersSealed, { clientId, webhookId, column: headersColumn })))
-      return { headers, secret }
+        : decodeHeaders(Redacted.value(yield* box.open(headersSealed, { ...place, column: headersColumn })))
+      return { headers, previousSecret, secret }
     }).pipe(Effect.tapError(reportUnreadable), Effect.mapError(() => secretUnreadable(startedAt)))
 
   return Courier.of({
@@ -62,7 +68,7 @@ const make = Effect.gen(function*() {
       // Checked at every attempt: what was allowed when the webhook was registered may be forbidden by now.
       const url = guard.check(parcel.url)
       if (Either.isLeft(url)) return yield* forbidden(startedAt, url.left.message)
-      const { headers, secret } = yield* open(parcel, parcel.secretSealed, startedAt)
+      const { headers, previousSecret, secret } = yield* open(parcel, parcel.secretSealed, startedAt)
       const { body, deliveryId, eventType, timeoutMs, webhookId } = parcel
       const signed = signer.sign({
         webhookId,
@@ -71,7 +77,7 @@ const make = Effect.gen(function*() {
         timestamp: Math.floor(startedAt / 1_000),
         body,
         secret,
-        previousSecret: null,
+        previousSecret,
         schemes: parcel.signatures
       })
       return yield* client.post({ url: url.right.url, headers: { ...headers, ...signed }, body, timeoutMs })

@@ -19,8 +19,9 @@ import * as Spans from "../telemetry/Spans.ts"
 import type { UrlGuard } from "../transport/UrlGuard.ts"
 import { authorize, clientFor, makeKnownClient } from "./Access.ts"
 import * as Registration from "./Registration.ts"
+import * as Rotation from "./Rotation.ts"
 
-/** A new webhook with its secret, which is shown this once. */
+/** A webhook with its new secret, which is shown this once. */
 export interface Registered {
   readonly webhook: Webhook
   readonly secret: Redacted.Redacted
@@ -44,6 +45,11 @@ export interface Definitions {
     id: WebhookId,
     changes: Registration.WebhookChanges
   ) => Effect.Effect<Webhook, Refused | Invalid>
+  readonly rotateSecret: (
+    caller: Caller,
+    id: WebhookId,
+    request: Rotation.RotationRequest
+  ) => Effect.Effect<Registered, Refused | Invalid>
   readonly remove: (caller: Caller, id: WebhookId) => Effect.Effect<void, Refused>
   readonly get: (caller: Caller, id: WebhookId) => Effect.Effect<Webhook, Refused>
   readonly list: (
@@ -64,7 +70,7 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
     // What is sealed stays here: a webhook is shown without it.
     const get = (caller: Caller, id: WebhookId) =>
       Effect.flatMap(store.find(reach(caller), id), found(id)).pipe(
-        Effect.map(Struct.omit("headersSealed", "secretSealed"))
+        Effect.map(Struct.omit("headersSealed", "previousSecretSealed", "readAt", "secretSealed"))
       )
 
     const verbs: Definitions = {
@@ -88,6 +94,20 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
         yield* PubSub.publish(signals, Signal.WorkArrived())
         yield* Effect.logInfo("webhook updated", { webhookId: id, clientId: webhook.clientId })
         return webhook
+      }, Effect.provide(context)),
+      rotateSecret: Effect.fn("WebhookService.rotateSecret")(function*(caller, id, request) {
+        yield* authorize(caller, "write")
+        const secret = request.secretKey ?? (yield* Secret.generate)
+        const webhook = yield* store.modify(
+          reach(caller),
+          id,
+          (current) => Rotation.rotate(current, secret, request)
+        ).pipe(
+          Effect.flatMap(found(id)),
+          Spans.definition("updated", id)
+        )
+        yield* Effect.logInfo("secret rotated", { webhookId: id, clientId: webhook.clientId })
+        return { webhook, secret }
       }, Effect.provide(context)),
       remove: Effect.fn("WebhookService.remove")(function*(caller, id) {
         yield* authorize(caller, "write")

@@ -17,6 +17,7 @@ import * as Spans from "../telemetry/Spans.ts"
 import { authorize } from "./Access.ts"
 import { Courier } from "./Courier.ts"
 import { found } from "./Definitions.ts"
+import * as Rotation from "./Rotation.ts"
 
 export interface Ping {
   /** Sends `webhook.ping` now and answers what came of it. It leaves no row. */
@@ -41,6 +42,7 @@ export const make = Effect.gen(function*() {
     const attemptId = yield* Ids.make("AttemptId")
     const parcel = {
       ...webhook,
+      previousSecretSealed: Rotation.isUnderWay(webhook) ? webhook.previousSecretSealed : null,
       webhookId: id,
       deliveryId: yield* Ids.make("DeliveryId"),
       eventType: pingType,

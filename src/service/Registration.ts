@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import { ClientId, type WebhookId } from "../domain/Ids.ts"
 import { Moment } from "../domain/Moment.ts"
 import { Invalid } from "../domain/Refusal.ts"
@@ -24,7 +25,7 @@ const Headers = Schema.Record({ key: HeaderName, value: Schema.String }).annotat
   description: "Sent with every delivery. Encrypted at rest; their values are never read back."
 })
 
-const SecretKey = Secret.ChosenSecret.annotations({
+export const SecretKey = Secret.ChosenSecret.annotations({
   description: "A secret that you chose; without one we generate it and show it once."
 })
 
@@ -59,6 +60,7 @@ export interface RegistrationDefaults {
 }
 
 export const secretColumn = "secret"
+export const previousSecretColumn = "previous_secret"
 export const headersColumn = "headers"
 
 /** The definition of a new webhook. */
@@ -82,7 +84,8 @@ export const define = (
       retryCount: input.retryCount ?? defaults.retryCount,
       timeoutMs: input.timeoutMs ?? defaults.timeoutMs,
       secretExpiresAt: input.secretExpiresAt ?? null,
-      secretSealed: yield* sealSecret(identity, secret),
+      secretSealed: yield* sealSecret(identity, secretColumn, secret),
+      ...onlySecret,
       ...(yield* sealHeaders(identity, input.headers ?? {}))
     } satisfies Definition
   })
@@ -93,6 +96,9 @@ export const redefine = (webhook: SealedWebhook, changes: WebhookChanges) =>
     const isActive = changes.isActive ?? webhook.isActive
     const headers = changes.headers === undefined ? webhook : yield* sealHeaders(webhook, changes.headers)
     const { secretKey } = changes
+    const secret = secretKey === undefined
+      ? Struct.pick(webhook, ...secretFields)
+      : { secretSealed: yield* sealSecret(webhook, secretColumn, secretKey), ...onlySecret }
     return {
       id: webhook.id,
       clientId: webhook.clientId,
@@ -106,11 +112,16 @@ export const redefine = (webhook: SealedWebhook, changes: WebhookChanges) =>
       retryCount: changes.retryCount ?? webhook.retryCount,
       timeoutMs: changes.timeoutMs ?? webhook.timeoutMs,
       secretExpiresAt: changes.secretExpiresAt === undefined ? webhook.secretExpiresAt : changes.secretExpiresAt,
-      secretSealed: secretKey === undefined ? webhook.secretSealed : yield* sealSecret(webhook, secretKey),
+      ...secret,
       headerNames: headers.headerNames,
       headersSealed: headers.headersSealed
     } satisfies Definition
   })
+
+const secretFields = ["secretSealed", "previousSecretSealed", "previousSecretExpiresAt"] as const
+
+/** No rotation is under way: one secret signs, alone. */
+export const onlySecret = { previousSecretSealed: null, previousSecretExpiresAt: null }
 
 const guardUrl = (url: string) =>
   Effect.flatMap(UrlGuard, (guard) =>
@@ -124,8 +135,8 @@ interface Identity {
   readonly clientId: ClientId
 }
 
-const sealSecret = ({ clientId, id }: Identity, secret: Redacted.Redacted) =>
-  Effect.flatMap(SecretBox, (box) => box.seal(secret, { clientId, webhookId: id, column: secretColumn }))
+export const sealSecret = ({ clientId, id }: Identity, column: string, secret: Redacted.Redacted) =>
+  Effect.flatMap(SecretBox, (box) => box.seal(secret, { clientId, webhookId: id, column }))
 
 const sealHeaders = ({ clientId, id }: Identity, headers: Readonly<Record<string, string>>) =>
   Effect.gen(function*() {

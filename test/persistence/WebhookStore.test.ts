@@ -1,6 +1,6 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, layer } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Option } from "effect"
+import { DateTime, Deferred, Effect, Fiber, Option } from "effect"
 import { EventTypeName, Subscription } from "../../src/domain/EventType.ts"
 import type { ClientId, WebhookId } from "../../src/domain/Ids.ts"
 import { WebhookStore } from "../../src/persistence/WebhookStore.ts"
@@ -33,17 +33,20 @@ layer(Stores.layer, Stores.options)("WebhookStore", (it) => {
         headerNames: ["X-One", "Authorization"],
         headersSealed: new Uint8Array([7, 0, 255]),
         secretSealed: new Uint8Array([9]),
+        previousSecretSealed: new Uint8Array([8]),
+        previousSecretExpiresAt: DateTime.unsafeMake("2031-01-01T00:00:00Z"),
         signatures: ["x_signature", "deeper_hub"] as const,
         retryCount: 20,
         timeoutMs: 100
       }
       const made = yield* Rows.makeWebhook(client, ["deal.*", "*"], change)
       const found = yield* Effect.flatMap(WebhookStore, (store) => store.find(only(client), made.id))
-      const { headersSealed, secretSealed, ...stored } = Option.getOrThrow(found)
+      const { headersSealed, previousSecretSealed, readAt: _, secretSealed, ...stored } = Option.getOrThrow(found)
       assert.deepStrictEqual(stored, made)
-      const { headersSealed: _, secretSealed: __, ...plain } = change
+      const { headersSealed: _h, previousSecretSealed: _p, secretSealed: _s, ...plain } = change
       assert.deepInclude(made, { ...plain, clientId: client, isActive: true, failureCount: 0, circuit: "closed" })
-      assert.deepStrictEqual([[...headersSealed ?? []], [...secretSealed ?? []]], [[7, 0, 255], [9]])
+      const bytes = [headersSealed, secretSealed, previousSecretSealed].map((sealed) => Array.from(sealed ?? []))
+      assert.deepStrictEqual(bytes, [[7, 0, 255], [9], [8]])
     }))
 
   it.effect("shows another client's webhook to nobody, and lets nobody change or remove it", () =>

@@ -25,6 +25,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   "GET /api/webhooks/{id}": { roles: read, status: 200 },
   "PATCH /api/webhooks/{id}": { roles: write, status: 200, body: { name: "renamed" } },
   "DELETE /api/webhooks/{id}": { roles: write, status: 204 },
+  "POST /api/webhooks/{id}/secret/rotate": { roles: write, status: 200, body: {} },
   "GET /api/webhooks/{id}/health": { roles: read, status: 200 },
   "POST /api/webhooks/{id}/ping": { roles: write, status: 200 },
   "POST /api/webhooks/{id}/test": { roles: write, status: 202, body: {} },

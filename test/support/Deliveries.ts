@@ -25,6 +25,7 @@ export const claimed = (change?: Partial<ClaimedDelivery>): Effect.Effect<Claime
       retryCount: 5,
       timeoutMs: 5_000,
       secretSealed: new Uint8Array([1]),
+      previousSecretSealed: null,
       headersSealed: null,
       ...change
     }

@@ -34,6 +34,8 @@ export const makeWebhook = (clientId: Ids.ClientId, events: ReadonlyArray<string
       headersSealed: null,
       secretSealed: new Uint8Array([1]),
       secretExpiresAt: null,
+      previousSecretSealed: null,
+      previousSecretExpiresAt: null,
       signatures: SignatureScheme.literals,
       isActive: true,
       deactivationReason: null,
