@@ -12,7 +12,9 @@ import { fileURLToPath } from "node:url"
 import * as HttpServer from "./api/HttpServer.ts"
 import * as Listener from "./api/Listener.ts"
 import { AppConfig } from "./AppConfig.ts"
+import { system } from "./domain/Audit.ts"
 import * as FirstBoot from "./FirstBoot.ts"
+import { AuditStore } from "./persistence/AuditStore.ts"
 import { Backlog } from "./persistence/Backlog.ts"
 import { ClientStore } from "./persistence/ClientStore.ts"
 import { DeliveryHistory } from "./persistence/DeliveryHistory.ts"
@@ -27,6 +29,8 @@ import { WebhookStore } from "./persistence/WebhookStore.ts"
 import * as Actors from "./runtime/Actors.ts"
 import { Supervisor } from "./runtime/Supervisor.ts"
 import { defaultClient } from "./service/Access.ts"
+import { ApiKeys } from "./service/ApiKeys.ts"
+import { Audit } from "./service/Audit.ts"
 import { Clients } from "./service/Clients.ts"
 import { Courier } from "./service/Courier.ts"
 import { DeliveryLog } from "./service/DeliveryLog.ts"
@@ -63,6 +67,7 @@ const database = (config: AppConfig) => {
 
 const stores = (config: AppConfig) =>
   Layer.mergeAll(
+    AuditStore.layer,
     Backlog.layer,
     ClientStore.layer,
     DeliveryHistory.layer,
@@ -88,20 +93,18 @@ const transport = (config: AppConfig) => {
 }
 
 /** The client of whoever names none: a program that embeds the service has no operator's key to be made with it. */
-const firstClient = Layer.effectDiscard(
-  Effect.flatMap(ClientStore, (clients) => clients.insert({ id: defaultClient, name: null }))
-)
+const firstClient = Layer.effectDiscard(Effect.flatMap(Clients, (clients) => clients.ensure(system, defaultClient)))
 
 const services = (config: AppConfig) =>
-  Layer.mergeAll(Clients.layer, EventBus.layer, EventTypes.layer, Webhooks.layer, firstClient).pipe(
+  Layer.mergeAll(ApiKeys.layer, EventBus.layer, EventTypes.layer, Webhooks.layer, firstClient).pipe(
     Layer.provideMerge(EventBusPort.layer),
-    Layer.provideMerge(DeliveryLog.layer),
+    Layer.provideMerge(Layer.merge(Clients.layer, DeliveryLog.layer)),
     Layer.provideMerge(WebhookService.layer({
       payloadBytesMax: config.payloadBytesMax,
       retryCount: config.retryPolicy.maxAttempts,
       timeoutMs: config.httpTimeoutMs
     })),
-    Layer.provideMerge(Courier.layer)
+    Layer.provideMerge(Layer.merge(Audit.layer, Courier.layer))
   )
 
 const actors = (config: AppConfig) =>
@@ -137,9 +140,11 @@ const server = (config: AppConfig) =>
   )
 
 /** Only what the administrative commands need. */
-const clients = (config: AppConfig) =>
-  Clients.layer.pipe(
-    Layer.provide(ClientStore.layer),
+const keys = (config: AppConfig) =>
+  ApiKeys.layer.pipe(
+    Layer.provide(Clients.layer),
+    Layer.provide(Audit.layer),
+    Layer.provide(Layer.merge(AuditStore.layer, ClientStore.layer)),
     Layer.provide(database(config)),
     Layer.provide(NodeContext.layer)
   )
@@ -147,7 +152,7 @@ const clients = (config: AppConfig) =>
 /** All of these read their settings from the environment, or from the program's own `ConfigProvider`. */
 export const layerEmbedded = Layer.unwrapEffect(Effect.map(AppConfig, embedded))
 export const layer = Layer.unwrapEffect(Effect.map(AppConfig, server))
-export const layerClients = Layer.unwrapEffect(Effect.map(AppConfig, clients))
+export const layerKeys = Layer.unwrapEffect(Effect.map(AppConfig, keys))
 export const layerDatabase = Layer.unwrapEffect(
   Effect.map(AppConfig, (config) => database(config).pipe(Layer.provide(NodeContext.layer)))
 )

@@ -11,7 +11,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { AppConfig } from "./AppConfig.ts"
 import { WebhookStore } from "./persistence/WebhookStore.ts"
-import { Clients } from "./service/Clients.ts"
+import { ApiKeys } from "./service/ApiKeys.ts"
 import { EncryptionKeys, generateKey } from "./signing/EncryptionKeys.ts"
 
 export class FirstBootError extends Data.TaggedError("FirstBootError")<{ readonly message: string }> {}
@@ -61,10 +61,10 @@ const refuseNewKey = (file: string) =>
 /** Makes the first operator's key; none where an operator's key exists. */
 export const operatorKey = (settings: Settings) =>
   Effect.gen(function*() {
-    const clients = yield* Clients
-    if (yield* clients.hasOperator) return Option.none()
+    const keys = yield* ApiKeys
+    if (yield* keys.hasOperator) return Option.none()
     const file = yield* operatorKeyFile(settings)
-    const { token } = yield* clients.issueOperatorKey("first boot", (token) => writeSecret(file, token, "replace"))
+    const { token } = yield* keys.issueOperator("first boot", (token) => writeSecret(file, token, "replace"))
     return Option.some(token)
   })
 

@@ -11,7 +11,7 @@ import * as App from "./App.ts"
 import { AppConfig } from "./AppConfig.ts"
 import * as FirstBoot from "./FirstBoot.ts"
 import { Supervisor } from "./runtime/Supervisor.ts"
-import { Clients } from "./service/Clients.ts"
+import { ApiKeys } from "./service/ApiKeys.ts"
 
 export const serve = Effect.gen(function*() {
   const config = yield* AppConfig
@@ -26,12 +26,12 @@ export const migrate = Effect.zipRight(
 ).pipe(Effect.scoped)
 
 export const issueOperatorKey = Effect.gen(function*() {
-  const clients = yield* Clients
-  const { token } = yield* clients.issueOperatorKey("command line", () => Effect.void)
+  const keys = yield* ApiKeys
+  const { token } = yield* keys.issueOperator("command line", () => Effect.void)
   yield* Console.log(Redacted.value(token))
 }).pipe(
   // The key alone goes to the output: scripts read it.
-  Effect.provide(App.layerClients.pipe(Layer.provide(Logger.minimumLogLevel(LogLevel.Error))))
+  Effect.provide(App.layerKeys.pipe(Layer.provide(Logger.minimumLogLevel(LogLevel.Error))))
 )
 
 const announce = (config: AppConfig, token: Option.Option<Redacted.Redacted>) =>

@@ -1,6 +1,7 @@
 /** The contract: every route, its inputs and its answers. `/openapi.json` and `/docs` are made from it. */
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as OpenApi from "@effect/platform/OpenApi"
+import { AuditApi } from "./AuditApi.ts"
 import { ClientsApi } from "./ClientsApi.ts"
 import { DeliveriesApi } from "./DeliveriesApi.ts"
 import * as Document from "./Document.ts"
@@ -16,6 +17,7 @@ export class Api extends HttpApi.make("webhooks")
   .add(DeliveriesApi)
   .add(EventTypesApi)
   .add(ClientsApi)
+  .add(AuditApi)
   .add(SystemApi)
   .add(ProbesApi)
   .addError(Problem.malformed)

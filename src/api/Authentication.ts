@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Caller } from "../domain/Client.ts"
-import { Clients } from "../service/Clients.ts"
+import { ApiKeys } from "../service/ApiKeys.ts"
 import * as Problem from "./Problem.ts"
 
 export class CurrentCaller extends Context.Tag("deeper-hub-webhooks/api/Authentication/CurrentCaller")<
@@ -31,13 +31,13 @@ export class Authentication extends HttpApiMiddleware.Tag<Authentication>()(
 ) {
   static readonly layer = Layer.effect(
     this,
-    Effect.map(Clients, (clients) => ({
+    Effect.map(ApiKeys, (keys) => ({
       bearer: (token) =>
-        Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) =>
+        Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers, remoteAddress }) =>
           // The platform takes what stands behind any word of six letters for a token.
           /^bearer /i.test(headers["authorization"] ?? "")
             ? Effect.flatMap(
-              clients.authenticate(token),
+              keys.authenticate(token, Option.getOrNull(remoteAddress)),
               Option.match({ onNone: () => Effect.fail(unknownKey), onSome: Effect.succeed })
             )
             : Effect.fail(unknownKey))

@@ -1,6 +1,7 @@
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as Effect from "effect/Effect"
 import { ClientId, KeyId } from "../domain/Ids.ts"
+import { ApiKeys } from "../service/ApiKeys.ts"
 import { Clients } from "../service/Clients.ts"
 import { Api } from "./Api.ts"
 import { CurrentCaller } from "./Authentication.ts"
@@ -13,6 +14,7 @@ const keyId = PathId.decode("api_key", KeyId)
 export const layer = HttpApiBuilder.group(Api, "clients", (handlers) =>
   Effect.gen(function*() {
     const clients = yield* Clients
+    const keys = yield* ApiKeys
     return handlers
       .handle("list", ({ urlParams }) =>
         Effect.gen(function*() {
@@ -23,15 +25,15 @@ export const layer = HttpApiBuilder.group(Api, "clients", (handlers) =>
       .handle("listKeys", ({ path, urlParams }) =>
         Effect.gen(function*() {
           const page = yield* Paging.request(urlParams)
-          const found = yield* clients.listKeys(yield* CurrentCaller, yield* clientId(path.id), page)
+          const found = yield* keys.list(yield* CurrentCaller, yield* clientId(path.id), page)
           return Paging.toResponse(found, urlParams.limit, (key) => key)
         }))
       .handle("issueKey", ({ path, payload }) =>
         Effect.gen(function*() {
-          return yield* clients.issueKey(yield* CurrentCaller, yield* clientId(path.id), payload)
+          return yield* keys.issue(yield* CurrentCaller, yield* clientId(path.id), payload)
         }))
       .handle("revokeKey", ({ path }) =>
         Effect.gen(function*() {
-          yield* clients.revokeKey(yield* CurrentCaller, yield* clientId(path.id), yield* keyId(path.key))
+          yield* keys.revoke(yield* CurrentCaller, yield* clientId(path.id), yield* keyId(path.key))
         }))
   }))

@@ -8,6 +8,7 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Api } from "./Api.ts"
+import * as AuditHandlers from "./AuditHandlers.ts"
 import { Authentication } from "./Authentication.ts"
 import * as ClientsHandlers from "./ClientsHandlers.ts"
 import * as DeliveriesHandlers from "./DeliveriesHandlers.ts"
@@ -25,6 +26,7 @@ export interface ApiOptions {
 
 const api = HttpApiBuilder.api(Api).pipe(
   Layer.provide([
+    AuditHandlers.layer,
     ClientsHandlers.layer,
     DeliveriesHandlers.layer,
     EventsHandlers.layer,

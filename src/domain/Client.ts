@@ -42,6 +42,8 @@ export interface Caller {
   readonly keyId: KeyId | null
   readonly clientId: ClientId
   readonly role: Role
+  /** The address that the request came from; null where it came from within this process. */
+  readonly address: string | null
 }
 
 /** The tenant whose rows a caller may see and touch; null means every tenant's. */

@@ -33,6 +33,9 @@ export type DeliveryId = typeof DeliveryId.Type
 export const AttemptId = typeId("att", "AttemptId")
 export type AttemptId = typeof AttemptId.Type
 
+export const AuditId = typeId("aud", "AuditId")
+export type AuditId = typeof AuditId.Type
+
 export const KeyId = typeId("key", "KeyId")
 export type KeyId = typeof KeyId.Type
 
@@ -46,14 +49,22 @@ export const ClientId = Schema.String.pipe(
 )
 export type ClientId = typeof ClientId.Type
 
-const prefixes = { WebhookId: "whk", EventId: "evt", DeliveryId: "dlv", AttemptId: "att", KeyId: "key" } as const
+const prefixes = {
+  AttemptId: "att",
+  AuditId: "aud",
+  DeliveryId: "dlv",
+  EventId: "evt",
+  KeyId: "key",
+  WebhookId: "whk"
+} as const
 /** The kinds of id, by name. */
 export type Kinds = {
-  WebhookId: WebhookId
-  EventId: EventId
-  DeliveryId: DeliveryId
   AttemptId: AttemptId
+  AuditId: AuditId
+  DeliveryId: DeliveryId
+  EventId: EventId
   KeyId: KeyId
+  WebhookId: WebhookId
 }
 
 /** A new id of the given kind, of the present millisecond. */

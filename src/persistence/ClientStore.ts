@@ -101,11 +101,11 @@ const liveKey = (sql: SqlClient.SqlClient) =>
 const revoke = (sql: SqlClient.SqlClient) =>
   SqlSchema.findOne({
     Request: Schema.Struct({ client: ClientId, id: KeyUuid }),
-    Result: Schema.Struct({ id: KeyUuid }),
+    Result: Schema.Struct({ revokedNow: Schema.Boolean }),
     execute: ({ client, id }) =>
       sql`
         UPDATE api_keys SET revoked_at = coalesce(revoked_at, now())
-        WHERE id = ${id} AND client_id = ${client} RETURNING id
+        WHERE id = ${id} AND client_id = ${client} RETURNING revoked_at = now() AS revoked_now
       `
   })
 
@@ -120,8 +120,11 @@ export class ClientStore extends Context.Tag("deeper-hub-webhooks/persistence/Cl
   readonly liveKey: (id: KeyId) => Effect.Effect<Option.Option<typeof LiveKey.Type>, PersistenceError>
   /** Whether there is an operator's key that is neither revoked nor expired. */
   readonly hasOperator: Effect.Effect<boolean, PersistenceError>
-  /** Revokes a key for good; answers false where the client has no such key. */
-  readonly revokeKey: (client: ClientId, id: KeyId) => Effect.Effect<boolean, PersistenceError>
+  /** Revokes a key for good, and says whether it worked until now. None where the client has no such key. */
+  readonly revokeKey: (
+    client: ClientId,
+    id: KeyId
+  ) => Effect.Effect<Option.Option<{ readonly revokedNow: boolean }>, PersistenceError>
 }>() {
   static readonly layer = Layer.effect(
     this,
@@ -161,10 +164,7 @@ export class ClientStore extends Context.Tag("deeper-hub-webhooks/persistence/Cl
           WHERE role = 'operator' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) LIMIT 1
         `.pipe(Effect.map((rows) => rows.length > 0), PersistenceError.refail("ClientStore.hasOperator")),
         revokeKey: (client, id) =>
-          statements.revoke({ client, id }).pipe(
-            Effect.map(Option.isSome),
-            PersistenceError.refail("ClientStore.revokeKey")
-          )
+          statements.revoke({ client, id }).pipe(PersistenceError.refail("ClientStore.revokeKey"))
       })
     })
   )

@@ -2,7 +2,17 @@
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import { AttemptId, DeliveryId, EventId, fromUuid, KeyId, type Kinds, toUuid, WebhookId } from "../domain/Ids.ts"
+import {
+  AttemptId,
+  AuditId,
+  DeliveryId,
+  EventId,
+  fromUuid,
+  KeyId,
+  type Kinds,
+  toUuid,
+  WebhookId
+} from "../domain/Ids.ts"
 import { depthMax, JsonValue, parse } from "../domain/Json.ts"
 
 const idColumn = <K extends keyof Kinds>(kind: K, schema: Schema.Schema<Kinds[K], string>) =>
@@ -13,6 +23,7 @@ const idColumn = <K extends keyof Kinds>(kind: K, schema: Schema.Schema<Kinds[K]
   })
 
 export const AttemptUuid = idColumn("AttemptId", AttemptId)
+export const AuditUuid = idColumn("AuditId", AuditId)
 export const DeliveryUuid = idColumn("DeliveryId", DeliveryId)
 export const EventUuid = idColumn("EventId", EventId)
 export const KeyUuid = idColumn("KeyId", KeyId)

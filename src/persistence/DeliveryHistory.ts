@@ -11,7 +11,7 @@ import { Exchange } from "../domain/Attempt.ts"
 import { Reach } from "../domain/Client.ts"
 import { Attempt, Delivery, DeliveryStatus } from "../domain/Delivery.ts"
 import { EventTypeName } from "../domain/EventType.ts"
-import { type DeliveryId, toUuid, type WebhookId } from "../domain/Ids.ts"
+import { ClientId, type DeliveryId, toUuid, type WebhookId } from "../domain/Ids.ts"
 import * as Page from "../domain/Page.ts"
 import { AttemptUuid, DeliveryUuid, EventUuid, Timestamp, WebhookUuid } from "./Columns.ts"
 import { PersistenceError } from "./Postgres.ts"
@@ -54,8 +54,13 @@ export interface DeliveryFilter {
   readonly to: DateTime.Utc | null
 }
 
-/** What a wish to send again met. */
-export type Requeued = "requeued" | "under_way" | "not_found"
+/** What a wish to send again met: the delivery as it was, and whether it is due again now. */
+const Requeued = Schema.Struct({
+  ...DeliveryRow.pick("status", "attemptCount").fields,
+  clientId: ClientId,
+  requeued: Schema.Boolean
+})
+export type Requeued = typeof Requeued.Type
 
 const list = (sql: SqlClient.SqlClient) =>
   SqlSchema.findAll({
@@ -103,11 +108,11 @@ const attempts = (sql: SqlClient.SqlClient) =>
 const requeue = (sql: SqlClient.SqlClient) =>
   SqlSchema.findOne({
     Request: Schema.Struct({ ...Reach.fields, id: DeliveryUuid }),
-    Result: Schema.Struct({ requeued: Schema.Boolean }),
+    Result: Requeued,
     execute: ({ id, only }) =>
       sql`
         WITH wanted AS (
-          SELECT id, lease_token FROM deliveries
+          SELECT id, lease_token, client_id, status, attempt_count FROM deliveries
           WHERE id = ${id} AND (${only}::text IS NULL OR client_id = ${only})
           FOR UPDATE
         ), requeued AS (
@@ -116,7 +121,7 @@ const requeue = (sql: SqlClient.SqlClient) =>
           FROM wanted w WHERE d.id = w.id AND w.lease_token IS NULL
           RETURNING d.id
         )
-        SELECT EXISTS (SELECT FROM requeued) AS requeued FROM wanted
+        SELECT client_id, status, attempt_count, EXISTS (SELECT FROM requeued) AS requeued FROM wanted
       `
   })
 
@@ -127,8 +132,11 @@ export class DeliveryHistory extends Context.Tag("deeper-hub-webhooks/persistenc
     page: Page.PageRequest
   ) => Effect.Effect<Page.Page<Delivery>, PersistenceError>
   readonly find: (reach: Reach, id: DeliveryId) => Effect.Effect<Option.Option<DeliveryDetail>, PersistenceError>
-  /** Makes the delivery due now, with all its attempts before it again, unless an attempt is under way. */
-  readonly requeue: (reach: Reach, id: DeliveryId) => Effect.Effect<Requeued, PersistenceError>
+  /**
+   * Makes the delivery due now, with all its attempts before it again, unless an attempt is under way. None where there is
+   * no such delivery.
+   */
+  readonly requeue: (reach: Reach, id: DeliveryId) => Effect.Effect<Option.Option<Requeued>, PersistenceError>
 }>() {
   static readonly layer = Layer.effect(this, Effect.suspend(() => make))
 }
@@ -159,13 +167,7 @@ const make = Effect.gen(function*() {
         PersistenceError.refail("DeliveryHistory.find")
       ),
     requeue: (reach, id) =>
-      statements.requeue({ ...reach, id }).pipe(
-        Effect.map(Option.match({
-          onNone: (): Requeued => "not_found",
-          onSome: (row): Requeued => row.requeued ? "requeued" : "under_way"
-        })),
-        PersistenceError.refail("DeliveryHistory.requeue")
-      )
+      statements.requeue({ ...reach, id }).pipe(PersistenceError.refail("DeliveryHistory.requeue"))
   })
 })
 

@@ -4,7 +4,7 @@ import * as SqlSchema from "@effect/sql/SqlSchema"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { EventType, EventTypeName } from "../domain/EventType.ts"
 import { JsonFromText, Timestamp } from "./Columns.ts"
@@ -50,8 +50,15 @@ const put = (sql: SqlClient.SqlClient) =>
 const remove = (sql: SqlClient.SqlClient) =>
   SqlSchema.findOne({
     Request: EventTypeName,
-    Result: Schema.Struct({ name: EventTypeName }),
-    execute: (name) => sql`DELETE FROM event_types WHERE name = ${name} RETURNING name`
+    Result: EventTypeRow,
+    execute: (name) => sql`DELETE FROM event_types WHERE name = ${name} RETURNING *`
+  })
+
+const lock = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findOne({
+    Request: EventTypeName,
+    Result: EventTypeRow,
+    execute: (name) => sql`SELECT * FROM event_types WHERE name = ${name} FOR UPDATE`
   })
 
 const sensitive = (sql: SqlClient.SqlClient) =>
@@ -68,10 +75,12 @@ const sensitive = (sql: SqlClient.SqlClient) =>
 export class EventTypeStore extends Context.Tag("deeper-hub-webhooks/persistence/EventTypeStore")<EventTypeStore, {
   /** The whole catalogue by name. It is made by hand, so it is never long. */
   readonly list: Effect.Effect<ReadonlyArray<EventType>, PersistenceError>
-  /** Creates the entry, or replaces what it says. */
-  readonly put: (entry: typeof Description.Type) => Effect.Effect<EventType, PersistenceError>
-  /** Answers false where there is no such entry. */
-  readonly remove: (name: EventTypeName) => Effect.Effect<boolean, PersistenceError>
+  /** Creates the entry, or replaces what it says. Answers what was there and what is. */
+  readonly put: (
+    entry: typeof Description.Type
+  ) => Effect.Effect<{ readonly before: Option.Option<EventType>; readonly after: EventType }, PersistenceError>
+  /** Answers what is no more; none where there was no such entry. */
+  readonly remove: (name: EventTypeName) => Effect.Effect<Option.Option<EventType>, PersistenceError>
   /** The paths to redact, for each of the types that has any. */
   readonly sensitivePaths: (
     names: ReadonlyArray<EventTypeName>
@@ -83,6 +92,7 @@ export class EventTypeStore extends Context.Tag("deeper-hub-webhooks/persistence
       const sql = yield* SqlClient.SqlClient
       const statements = {
         list: list(sql),
+        lock: lock(sql),
         put: put(sql),
         remove: remove(sql),
         sensitive: sensitive(sql)
@@ -90,12 +100,12 @@ export class EventTypeStore extends Context.Tag("deeper-hub-webhooks/persistence
       return EventTypeStore.of({
         list: statements.list().pipe(PersistenceError.refail("EventTypeStore.list")),
         put: (entry) =>
-          statements.put(entry).pipe(
+          Effect.all({ before: statements.lock(entry.name), after: statements.put(entry) }).pipe(
+            sql.withTransaction,
             Effect.catchTag("NoSuchElementException", Effect.die),
             PersistenceError.refail("EventTypeStore.put")
           ),
-        remove: (name) =>
-          statements.remove(name).pipe(Effect.map(Option.isSome), PersistenceError.refail("EventTypeStore.remove")),
+        remove: (name) => statements.remove(name).pipe(PersistenceError.refail("EventTypeStore.remove")),
         sensitivePaths: (names) =>
           statements.sensitive(names).pipe(
             Effect.map((rows) => new Map(rows.map((row) => [row.name, row.sensitivePaths]))),

@@ -59,6 +59,9 @@ const columns = (sql: SqlClient, outcomes: ReadonlyArray<Outcome>): Fragment =>
 const sample = (body: Uint8Array): string =>
   Buffer.from(body.subarray(0, sampleLengthMax)).toString("utf8").replaceAll("\0", "\uFFFD")
 
+const activeBefore = "{\"deactivation_reason\": null, \"is_active\": true}"
+const goneAfter = "{\"deactivation_reason\": \"gone\", \"is_active\": false}"
+
 /** Answers the deliveries whose lease still stood. */
 export const record = (sql: SqlClient, outcomes: ReadonlyArray<Outcome>) =>
   sql`
@@ -105,6 +108,11 @@ export const record = (sql: SqlClient, outcomes: ReadonlyArray<Outcome>) =>
         is_active = w.is_active AND NOT coalesce(t.gone, false),
         deactivation_reason = CASE WHEN w.is_active AND t.gone THEN 'gone' ELSE w.deactivation_reason END
       FROM tally t WHERE w.id = t.webhook_id
+    ), audited AS (
+      -- Reads the webhook as it was before this statement.
+      INSERT INTO audit_log (client_id, action, resource, resource_id, role, before, after)
+      SELECT w.client_id, 'webhook.deactivated', 'webhook', w.id, 'system', ${activeBefore}, ${goneAfter}
+      FROM tally t JOIN webhooks w ON w.id = t.webhook_id WHERE t.gone AND w.is_active
     )
     SELECT id FROM recorded
   `.pipe(Effect.flatMap(decode), Effect.map((rows) => new Set(rows.map(({ id }) => id))))

@@ -62,6 +62,11 @@ const SealedWebhook = Schema.Struct({
 })
 export type SealedWebhook = typeof SealedWebhook.Type
 
+export interface Modified {
+  readonly before: Webhook
+  readonly after: Webhook
+}
+
 const WebhookKey = Schema.Struct({ ...Reach.fields, id: WebhookUuid })
 
 const ListRequest = Schema.Struct({
@@ -188,13 +193,13 @@ export class WebhookStore extends Context.Tag("deeper-hub-webhooks/persistence/W
   ) => Effect.Effect<Page.Page<Webhook>, PersistenceError>
   /**
    * Reads the webhook under a row lock, lets `change` decide, and writes what it answers, so that two changes at once
-   * follow one another. None where there is no such webhook.
+   * follow one another. Answers the webhook as it was and as it is; none where there is no such webhook.
    */
   readonly modify: <E, R>(
     reach: Reach,
     id: WebhookId,
     change: (webhook: SealedWebhook) => Effect.Effect<Definition, E, R>
-  ) => Effect.Effect<Option.Option<Webhook>, PersistenceError | E, R>
+  ) => Effect.Effect<Option.Option<Modified>, PersistenceError | E, R>
   /** Forgets previous secrets whose time is over. */
   readonly expirePreviousSecrets: Effect.Effect<void, PersistenceError>
   /** Ends the webhook and forgets its secrets; its deliveries stay on record. None where there is no such webhook. */
@@ -239,7 +244,7 @@ export class WebhookStore extends Context.Tag("deeper-hub-webhooks/persistence/W
                 Effect.flatMap(change(webhook), (definition) =>
                   statements.update(definition).pipe(
                     Effect.catchTag("NoSuchElementException", Effect.die),
-                    Effect.asSome,
+                    Effect.map((after) => Option.some({ before: webhook, after })),
                     PersistenceError.refail("WebhookStore.update")
                   ))
             })),

@@ -12,7 +12,7 @@ import { WebhookService } from "../service/WebhookService.ts"
 import { Supervisor } from "./Supervisor.ts"
 
 /** The program around us may publish for every client. */
-const program: Caller = { keyId: null, clientId: defaultClient, role: "operator" }
+const program: Caller = { keyId: null, clientId: defaultClient, role: "operator", address: null }
 
 export const layer = (options: { readonly concurrency: number }) =>
   Layer.scopedDiscard(

@@ -1,9 +1,11 @@
 /** The verbs about a webhook's definition. */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import type * as Redacted from "effect/Redacted"
 import * as Struct from "effect/Struct"
+import type { Change } from "../domain/Audit.ts"
 import { type Caller, reach } from "../domain/Client.ts"
 import * as Ids from "../domain/Ids.ts"
 import type { ClientId, WebhookId } from "../domain/Ids.ts"
@@ -11,13 +13,21 @@ import type { Page, PageRequest } from "../domain/Page.ts"
 import { type Forbidden, type Invalid, NotFound } from "../domain/Refusal.ts"
 import type { Webhook } from "../domain/Webhook.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
-import { type WebhookFilter, WebhookStore } from "../persistence/WebhookStore.ts"
+import {
+  type Definition,
+  type Modified,
+  type SealedWebhook,
+  type WebhookFilter,
+  WebhookStore
+} from "../persistence/WebhookStore.ts"
 import * as Secret from "../signing/Secret.ts"
 import type { SecretBox } from "../signing/SecretBox.ts"
 import { Signal, Signals } from "../telemetry/Signals.ts"
 import * as Spans from "../telemetry/Spans.ts"
 import type { UrlGuard } from "../transport/UrlGuard.ts"
 import { authorize, clientFor, makeKnownClient } from "./Access.ts"
+import { Audit } from "./Audit.ts"
+import * as AuditChanges from "./AuditChanges.ts"
 import * as Registration from "./Registration.ts"
 import * as Rotation from "./Rotation.ts"
 
@@ -63,34 +73,45 @@ export interface Definitions {
 export const make = (defaults: Registration.RegistrationDefaults) =>
   Effect.gen(function*() {
     const context = yield* Effect.context<SecretBox | UrlGuard>()
+    const audit = yield* Audit
     const store = yield* WebhookStore
     const signals = yield* Signals
     const knownClient = yield* makeKnownClient
 
-    // What is sealed stays here: a webhook is shown without it.
-    const get = (caller: Caller, id: WebhookId) =>
-      Effect.flatMap(store.find(reach(caller), id), found(id)).pipe(
-        Effect.map(Struct.omit("headersSealed", "previousSecretSealed", "readAt", "secretSealed"))
+    const modify = <E, R>(
+      caller: Caller,
+      id: WebhookId,
+      change: (webhook: SealedWebhook) => Effect.Effect<Definition, E, R>,
+      changes: (modified: Modified) => ReadonlyArray<Change>
+    ) =>
+      Effect.flatMap(store.modify(reach(caller), id, change), found(id)).pipe(
+        (modified) => audit.record(caller, modified, changes),
+        Effect.map(({ after }) => after),
+        Spans.definition("updated", id)
       )
 
-    const verbs: Definitions = {
+    return {
+      ...queries(store),
       register: Effect.fn("WebhookService.register")(function*(caller, input) {
         yield* authorize(caller, "write")
         const clientId = yield* knownClient(caller, input.clientId)
         const id = yield* Ids.make("WebhookId")
         const secret = input.secretKey ?? (yield* Secret.generate)
         const definition = yield* Registration.define({ id, clientId }, input, secret, defaults)
-        const webhook = yield* store.insert(definition).pipe(Spans.definition("created", id))
+        const webhook = yield* audit.record(caller, store.insert(definition), AuditChanges.webhookCreated).pipe(
+          Spans.definition("created", id)
+        )
         yield* Effect.logInfo("webhook registered", { webhookId: id, clientId })
         return { webhook, secret }
       }, Effect.provide(context)),
       update: Effect.fn("WebhookService.update")(function*(caller, id, changes) {
         yield* authorize(caller, "write")
-        const webhook = yield* store.modify(reach(caller), id, (current) => Registration.redefine(current, changes))
-          .pipe(
-            Effect.flatMap(found(id)),
-            Spans.definition("updated", id)
-          )
+        const webhook = yield* modify(
+          caller,
+          id,
+          (current) => Registration.redefine(current, changes),
+          AuditChanges.webhookUpdated(changes)
+        )
         yield* PubSub.publish(signals, Signal.WorkArrived())
         yield* Effect.logInfo("webhook updated", { webhookId: id, clientId: webhook.clientId })
         return webhook
@@ -98,40 +119,47 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
       rotateSecret: Effect.fn("WebhookService.rotateSecret")(function*(caller, id, request) {
         yield* authorize(caller, "write")
         const secret = request.secretKey ?? (yield* Secret.generate)
-        const webhook = yield* store.modify(
-          reach(caller),
+        const webhook = yield* modify(
+          caller,
           id,
-          (current) => Rotation.rotate(current, secret, request)
-        ).pipe(
-          Effect.flatMap(found(id)),
-          Spans.definition("updated", id)
+          (current) => Rotation.rotate(current, secret, request),
+          AuditChanges.secretRotated
         )
         yield* Effect.logInfo("secret rotated", { webhookId: id, clientId: webhook.clientId })
         return { webhook, secret }
       }, Effect.provide(context)),
       remove: Effect.fn("WebhookService.remove")(function*(caller, id) {
         yield* authorize(caller, "write")
-        const webhook = yield* store.remove(reach(caller), id).pipe(
-          Effect.flatMap(found(id)),
+        const removed = Effect.flatMap(store.remove(reach(caller), id), found(id))
+        const webhook = yield* audit.record(caller, removed, AuditChanges.webhookDeleted).pipe(
           Spans.definition("deleted", id)
         )
         yield* PubSub.publish(signals, Signal.WorkArrived())
         yield* Effect.logInfo("webhook deleted", { webhookId: id, clientId: webhook.clientId })
-      }),
-      get: (caller, id) => Effect.zipRight(authorize(caller, "read"), get(caller, id)),
-      list: Effect.fn("WebhookService.list")(function*(caller, { clientId, ...filter }, page) {
-        yield* authorize(caller, "read")
-        const only = clientId === null ? reach(caller).only : yield* clientFor(caller, clientId)
-        return yield* store.list({ only }, filter, page)
-      }),
-      health: Effect.fn("WebhookService.health")(function*(caller, id) {
-        yield* authorize(caller, "read")
-        const webhook = yield* get(caller, id)
-        return { status: healthOf(webhook), webhook }
       })
-    }
-    return verbs
+    } satisfies Definitions
   })
+
+/** What is sealed stays here: a webhook is shown without it. */
+const queries = (store: Context.Tag.Service<WebhookStore>) => {
+  const get = (caller: Caller, id: WebhookId) =>
+    Effect.flatMap(store.find(reach(caller), id), found(id)).pipe(
+      Effect.map(Struct.omit("headersSealed", "previousSecretSealed", "readAt", "secretSealed"))
+    )
+  return {
+    get: (caller, id) => Effect.zipRight(authorize(caller, "read"), get(caller, id)),
+    list: Effect.fn("WebhookService.list")(function*(caller, { clientId, ...filter }, page) {
+      yield* authorize(caller, "read")
+      const only = clientId === null ? reach(caller).only : yield* clientFor(caller, clientId)
+      return yield* store.list({ only }, filter, page)
+    }),
+    health: Effect.fn("WebhookService.health")(function*(caller, id) {
+      yield* authorize(caller, "read")
+      const webhook = yield* get(caller, id)
+      return { status: healthOf(webhook), webhook }
+    })
+  } satisfies Partial<Definitions>
+}
 
 export const found = (id: WebhookId) =>
   Option.match({

@@ -14,12 +14,19 @@ import type { Event } from "../domain/Event.ts"
 import type { ClientId, DeliveryId, EventId, WebhookId } from "../domain/Ids.ts"
 import type { Page, PageRequest } from "../domain/Page.ts"
 import { Conflict, type Forbidden, NotFound } from "../domain/Refusal.ts"
-import { type DeliveryDetail, type DeliveryFilter, DeliveryHistory } from "../persistence/DeliveryHistory.ts"
+import {
+  type DeliveryDetail,
+  type DeliveryFilter,
+  DeliveryHistory,
+  type Requeued
+} from "../persistence/DeliveryHistory.ts"
 import { type EventDetail, type EventFilter, EventStore } from "../persistence/EventStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import { WebhookStore } from "../persistence/WebhookStore.ts"
 import { Signal, Signals } from "../telemetry/Signals.ts"
 import { authorize, clientFor } from "./Access.ts"
+import { Audit } from "./Audit.ts"
+import * as AuditChanges from "./AuditChanges.ts"
 
 type Refused = Forbidden | NotFound | PersistenceError
 
@@ -52,6 +59,7 @@ export class DeliveryLog extends Context.Tag("deeper-hub-webhooks/service/Delive
 const lookAgain = "500 millis"
 
 const make = Effect.gen(function*() {
+  const audit = yield* Audit
   const history = yield* DeliveryHistory
   const webhooks = yield* WebhookStore
   const eventStore = yield* EventStore
@@ -62,9 +70,10 @@ const make = Effect.gen(function*() {
 
   const retry = Effect.fn("DeliveryLog.retry")(function*(caller: Caller, id: DeliveryId) {
     yield* authorize(caller, "write")
-    const requeued = yield* history.requeue(reach(caller), id)
-    if (requeued === "not_found") return yield* new NotFound({ resource: "delivery", id })
-    if (requeued === "under_way") return yield* underWay(id)
+    const requeued = Effect.flatMap(history.requeue(reach(caller), id), found<Requeued>("delivery", id)).pipe(
+      Effect.filterOrFail((delivery) => delivery.requeued, () => underWay(id))
+    )
+    yield* audit.record(caller, requeued, AuditChanges.deliveryRetried(id))
     yield* PubSub.publish(signals, Signal.WorkArrived())
   })
 

@@ -2,6 +2,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type { Caller } from "../domain/Client.ts"
 import { type EventType, type EventTypeName, isReserved } from "../domain/EventType.ts"
 import type { Json } from "../domain/Json.ts"
@@ -10,6 +11,8 @@ import { EventTypeStore } from "../persistence/EventTypeStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import * as CanonicalJson from "../signing/CanonicalJson.ts"
 import { authorize } from "./Access.ts"
+import { Audit } from "./Audit.ts"
+import * as AuditChanges from "./AuditChanges.ts"
 
 export interface EventTypeEntry {
   readonly description: string | null
@@ -33,6 +36,7 @@ export class EventTypes extends Context.Tag("deeper-hub-webhooks/service/EventTy
   static readonly layer = Layer.effect(
     this,
     Effect.gen(function*() {
+      const audit = yield* Audit
       const store = yield* EventTypeStore
       return EventTypes.of({
         list: (caller) => Effect.zipRight(authorize(caller, "read"), store.list),
@@ -41,11 +45,26 @@ export class EventTypes extends Context.Tag("deeper-hub-webhooks/service/EventTy
           if (isReserved(name)) {
             return yield* Invalid.one("name", "event_type_reserved", "types below webhook. belong to this service")
           }
-          return yield* store.put({ ...entry, name, example: text(entry.example), schema: text(entry.schema) })
+          const { after } = yield* audit.record(
+            caller,
+            store.put({ ...entry, name, example: text(entry.example), schema: text(entry.schema) }),
+            AuditChanges.eventTypePut
+          )
+          return after
         }),
         remove: Effect.fn("EventTypes.remove")(function*(caller, name) {
           yield* authorize(caller, "operate")
-          if (!(yield* store.remove(name))) return yield* new NotFound({ resource: "event_type", id: name })
+          yield* audit.record(
+            caller,
+            Effect.flatMap(
+              store.remove(name),
+              Option.match({
+                onNone: () => Effect.fail(new NotFound({ resource: "event_type", id: name })),
+                onSome: Effect.succeed
+              })
+            ),
+            AuditChanges.eventTypeDeleted
+          )
         })
       })
     })

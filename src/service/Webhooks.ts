@@ -16,10 +16,10 @@ import { DeliveryId, WebhookId } from "../domain/Ids.ts"
 import type { Page, PageRequest } from "../domain/Page.ts"
 import type { Invalid, Refusal } from "../domain/Refusal.ts"
 import type { Webhook } from "../domain/Webhook.ts"
-import { ClientStore } from "../persistence/ClientStore.ts"
 import type { DeliveryDetail, DeliveryFilter } from "../persistence/DeliveryHistory.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import * as Checked from "./Checked.ts"
+import { Clients } from "./Clients.ts"
 import type { Registered } from "./Definitions.ts"
 import { DeliveryLog } from "./DeliveryLog.ts"
 import * as Registration from "./Registration.ts"
@@ -106,7 +106,7 @@ export class Webhooks extends Context.Tag("deeper-hub-webhooks/service/Webhooks"
 const make = Effect.gen(function*() {
   const webhooks = yield* WebhookService
   const log = yield* DeliveryLog
-  const clients = yield* ClientStore
+  const clients = yield* Clients
 
   return Webhooks.of({
     ...queries(webhooks, log),
@@ -120,7 +120,7 @@ const make = Effect.gen(function*() {
         ...(customHeaders === undefined ? {} : { headers: customHeaders }),
         ...(secret === undefined ? {} : { secretKey: secret })
       })
-      yield* clients.insert({ id: caller.clientId, name: null })
+      yield* clients.ensure(caller, caller.clientId)
       return yield* webhooks.register(caller, input)
     }),
     updateWebhook: Effect.fn("Webhooks.updateWebhook")(function*(webhook, client, changes) {
@@ -192,7 +192,7 @@ const newWebhook = Checked.by("", Schema.typeSchema(Registration.NewWebhook))
 const webhookChanges = Checked.by("", Schema.typeSchema(Registration.WebhookChanges))
 
 const actingFor = (client: string): Effect.Effect<Caller, Invalid> =>
-  Effect.map(Checked.clientId(client), (clientId) => ({ keyId: null, clientId, role: "client" }))
+  Effect.map(Checked.clientId(client), (clientId) => ({ keyId: null, clientId, role: "client", address: null }))
 
 const orNone = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   self.pipe(Effect.asSome, Effect.catchIf((error) => isNotFound(error), () => Effect.succeedNone))

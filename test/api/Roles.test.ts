@@ -61,7 +61,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Roles", (it) =
             assert.include(json.detail, role)
           }
         }
-        assert.lengthOf(mayDo, { operator: 25, client: 17, publisher: 2, viewer: 8 }[role])
+        assert.lengthOf(mayDo, { operator: 26, client: 18, publisher: 2, viewer: 9 }[role])
       }))
   }
 

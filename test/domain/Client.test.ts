@@ -17,7 +17,7 @@ describe("a role", () => {
 
   it("reaches its own client's rows alone, unless it is the operator", () => {
     const clientId = ClientId.make("acme")
-    const of = (role: Role): Caller => ({ keyId: null, clientId, role })
+    const of = (role: Role): Caller => ({ keyId: null, clientId, role, address: null })
     assert.deepStrictEqual(
       Role.literals.map((role) => [role, reach(of(role)).only]),
       [["operator", null], ["client", clientId], ["publisher", clientId], ["viewer", clientId]]

@@ -88,11 +88,11 @@ layer(Stores.layer, Stores.options)("ClientStore", (it) => {
       const store = yield* ClientStore
       const [mine, other] = [yield* makeClient("mine"), yield* makeClient("other")]
       const key = yield* makeKey(mine)
-      assert.isFalse(yield* store.revokeKey(other, key.id))
+      assert.isTrue(Option.isNone(yield* store.revokeKey(other, key.id)))
       assert.isTrue(Option.isSome(yield* store.liveKey(key.id)))
-      assert.isTrue(yield* store.revokeKey(mine, key.id))
+      assert.deepStrictEqual(yield* store.revokeKey(mine, key.id), Option.some({ revokedNow: true }))
       const { data: [revoked] } = yield* store.listKeys(mine, { limit: 1, after: null })
-      assert.isTrue(yield* store.revokeKey(mine, key.id))
+      assert.deepStrictEqual(yield* store.revokeKey(mine, key.id), Option.some({ revokedNow: false }))
       const { data: [again] } = yield* store.listKeys(mine, { limit: 1, after: null })
       assert.isNotNull(revoked?.revokedAt)
       assert.deepStrictEqual(again?.revokedAt, revoked?.revokedAt)

@@ -80,8 +80,8 @@ layer(Stores.layer, Stores.options)("DeliveryHistory", (it) => {
       assert(id)
       const history = yield* DeliveryHistory
       assert.isTrue(Option.isNone(yield* history.find(only(other), id)))
-      assert.strictEqual(yield* history.requeue(only(other), id), "not_found")
-      assert.strictEqual(yield* history.requeue(everyone, yield* Ids.make("DeliveryId")), "not_found")
+      assert.isTrue(Option.isNone(yield* history.requeue(only(other), id)))
+      assert.isTrue(Option.isNone(yield* history.requeue(everyone, yield* Ids.make("DeliveryId"))))
       assert.strictEqual(Option.getOrThrow(yield* history.find(everyone, id)).status, "failed_permanent")
     }))
 
@@ -92,8 +92,13 @@ layer(Stores.layer, Stores.options)("DeliveryHistory", (it) => {
       yield* Rows.publish(client, "deal.won")
       const ids = yield* attempt(permanent, {})
       const history = yield* DeliveryHistory
-      for (const id of ids) {
-        assert.strictEqual(yield* history.requeue(only(client), id), "requeued")
+      for (const [n, id] of ids.entries()) {
+        assert.deepStrictEqual(Option.getOrThrow(yield* history.requeue(only(client), id)), {
+          clientId: client,
+          status: n === 0 ? "failed_permanent" : "delivered",
+          attemptCount: 1,
+          requeued: true
+        })
         const waiting = Option.getOrThrow(yield* history.find(everyone, id))
         assert.deepInclude(waiting, { status: "pending", deliveredAt: null, attemptCount: 1 })
         assert.isNotNull(waiting.nextRetryAt)

@@ -204,9 +204,9 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       assert(delivery)
       const store = yield* DeliveryStore
       const history = yield* DeliveryHistory
-      assert.strictEqual(yield* history.requeue(everyone, delivery.id), "under_way")
+      assert.isFalse(Option.getOrThrow(yield* history.requeue(everyone, delivery.id)).requeued)
       yield* store.record([yield* Rows.outcome(delivery)])
-      assert.strictEqual(yield* history.requeue(everyone, delivery.id), "requeued")
+      assert.isTrue(Option.getOrThrow(yield* history.requeue(everyone, delivery.id)).requeued)
       const { deliveries: [again] } = yield* claim(1)
       assert.deepInclude(again, { id: delivery.id, attemptCount: 1, chargedCount: 0 })
     }))

@@ -1,5 +1,5 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { EventTypeName } from "../../src/domain/EventType.ts"
 import type * as Json from "../../src/domain/Json.ts"
 import { EventTypeStore } from "../../src/persistence/EventTypeStore.ts"
@@ -25,11 +25,17 @@ layer(Stores.layer, Stores.options)("EventTypeStore", (it) => {
 
   it.effect("creates an entry, and replaces all that it said", () =>
     Effect.gen(function*() {
-      const first = yield* put("order.paid", ["card.number"], `{"n": 1000.00, "big": 123456789012345678901}`)
+      const { after: first, before: nothing } = yield* put(
+        "order.paid",
+        ["card.number"],
+        `{"n": 1000.00, "big": 123456789012345678901}`
+      )
+      assert.isTrue(Option.isNone(nothing))
       assert.isNotNull(first.example)
       const json: Json.Json = first.example
       assert.strictEqual(stringify(json), `{"big": 123456789012345678901, "n": 1000.0}`)
-      const second = yield* put("order.paid")
+      const { after: second, before } = yield* put("order.paid")
+      assert.deepStrictEqual(before, Option.some(first))
       assert.deepInclude(second, { example: null, sensitivePaths: [] })
       assert.deepStrictEqual(second.createdAt, first.createdAt)
       assert.isTrue(second.updatedAt.epochMillis >= first.updatedAt.epochMillis)
@@ -41,8 +47,8 @@ layer(Stores.layer, Stores.options)("EventTypeStore", (it) => {
     Effect.gen(function*() {
       const store = yield* EventTypeStore
       yield* put("order.gone")
-      assert.isTrue(yield* store.remove(name("order.gone")))
-      assert.isFalse(yield* store.remove(name("order.gone")))
+      assert.strictEqual(Option.getOrThrow(yield* store.remove(name("order.gone"))).name, "order.gone")
+      assert.isTrue(Option.isNone(yield* store.remove(name("order.gone"))))
       assert.isFalse((yield* store.list).some((entry) => entry.name === "order.gone"))
     }))
 

@@ -137,8 +137,9 @@ layer(Stores.layer, Stores.options)("WebhookStore", (it) => {
       )
       yield* Deferred.succeed(go, undefined)
       yield* Fiber.join(slow)
-      const changed = Option.getOrThrow(yield* Fiber.join(late))
-      assert.deepInclude(changed, { name: "second", description: "after second" })
+      const { after, before } = Option.getOrThrow(yield* Fiber.join(late))
+      assert.strictEqual(before.name, "second")
+      assert.deepInclude(after, { name: "second", description: "after second" })
     }))
 
   it.effect("writes nothing when the change fails", () =>
@@ -167,10 +168,10 @@ layer(Stores.layer, Stores.options)("WebhookStore", (it) => {
       yield* sql`UPDATE webhooks SET failure_count = 7 WHERE client_id = ${client}`
       const store = yield* WebhookStore
       const renamed = yield* store.modify(everyone, id, (now) => Effect.succeed({ ...now, name: "n" }))
-      assert.strictEqual(Option.getOrThrow(renamed).failureCount, 7)
+      assert.strictEqual(Option.getOrThrow(renamed).after.failureCount, 7)
       const on = { isActive: true, deactivationReason: null }
       const switched = yield* store.modify(everyone, id, (now) => Effect.succeed({ ...now, ...on }))
-      assert.strictEqual(Option.getOrThrow(switched).failureCount, 0)
+      assert.strictEqual(Option.getOrThrow(switched).after.failureCount, 0)
     }))
 
   it.effect("wipes the secrets of a removed webhook, which is then as if it had never been", () =>

@@ -86,7 +86,12 @@ describe("the EventBus", () => {
       yield* Effect.gen(function*() {
         yield* publish("deal.won", { n: 1 }, { clientId: "acme", occurredAt, idempotencyKey: "k" })
         const [caller, event, key] = yield* Queue.take(calls)
-        assert.deepStrictEqual({ ...caller }, { keyId: null, clientId: Ids.ClientId.make("default"), role: "operator" })
+        assert.deepStrictEqual({ ...caller }, {
+          keyId: null,
+          clientId: Ids.ClientId.make("default"),
+          role: "operator",
+          address: null
+        })
         assert.deepInclude(event, {
           clientId: Ids.ClientId.make("acme"),
           eventType: EventTypeName.make("deal.won"),

@@ -11,6 +11,7 @@ import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
 import * as Actors from "../../src/runtime/Actors.ts"
 import { Supervisor } from "../../src/runtime/Supervisor.ts"
+import { Audit } from "../../src/service/Audit.ts"
 import { Courier } from "../../src/service/Courier.ts"
 import { EventBus, EventBusPort } from "../../src/service/EventBus.ts"
 import { WebhookService } from "../../src/service/WebhookService.ts"
@@ -99,6 +100,7 @@ const Service = Actors.layer({
   Layer.provideMerge(EventBus.layer),
   Layer.provideMerge(EventBusPort.layer),
   Layer.provideMerge(WebhookService.layer({ payloadBytesMax: 100_000, retryCount: 20, timeoutMs: 1_000 })),
+  Layer.provide(Audit.layer),
   Layer.provideMerge(deadlyCourier.pipe(Layer.provide(Courier.layer))),
   Layer.provide(Layer.mergeAll(Transport, PayloadSigner.layer, SecretBox.layer(keys))),
   Layer.provideMerge(Layer.merge(deadlyStore, deadlyPartitions)),
@@ -134,7 +136,7 @@ const program = Effect.gen(function*() {
   const receiver = yield* ScriptedReceiver.make()
   const client = yield* Rows.makeClient("acme")
   const service = yield* WebhookService
-  const caller = { keyId: null, clientId: client, role: "client" } as const
+  const caller = { keyId: null, clientId: client, role: "client", address: null } as const
   for (const path of ["/a", "/b"]) {
     yield* service.register(caller, { url: receiver.url(path).href, events: [Subscription.make("*")] })
   }

@@ -44,6 +44,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   "GET /api/clients/{id}/keys": { roles: operate, status: 200 },
   "POST /api/clients/{id}/keys": { roles: operate, status: 201, body: { role: "viewer" } },
   "DELETE /api/clients/{id}/keys/{key}": { roles: operate, status: 204 },
+  "GET /api/audit": { roles: read, status: 200 },
   "GET /api/system": { roles: operate, status: 200 }
 }
 

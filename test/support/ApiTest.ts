@@ -8,7 +8,7 @@ import { Readable } from "node:stream"
 import { type Dispatcher, Pool } from "undici"
 import { assert } from "vitest"
 import * as App from "../../src/App.ts"
-import { Clients } from "../../src/service/Clients.ts"
+import { ApiKeys } from "../../src/service/ApiKeys.ts"
 import { Signals } from "../../src/telemetry/Signals.ts"
 import * as PgTest from "./PgTest.ts"
 
@@ -101,8 +101,8 @@ const senders = Layer.scoped(
       Effect.sync(() => new Pool(`http://127.0.0.1:${port}`, { pipelining: 1 })),
       (pool) => Effect.promise(() => pool.destroy())
     )
-    const clients = yield* Clients
-    const { token } = yield* Effect.orDie(clients.issueOperatorKey("tests", () => Effect.void))
+    const keys = yield* ApiKeys
+    const { token } = yield* Effect.orDie(keys.issueOperator("tests", () => Effect.void))
     const operator = sender(pool, Redacted.value(token))
     const withToken = (own: string) => sender(pool, own)
     const tenant = (id: string) =>

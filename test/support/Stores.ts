@@ -1,5 +1,6 @@
 /** Every store on a database of its own. */
 import { Layer } from "effect"
+import { AuditStore } from "../../src/persistence/AuditStore.ts"
 import { ClientStore } from "../../src/persistence/ClientStore.ts"
 import { DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
@@ -10,6 +11,7 @@ import { WebhookStore } from "../../src/persistence/WebhookStore.ts"
 import * as PgTest from "./PgTest.ts"
 
 export const layer = Layer.mergeAll(
+  AuditStore.layer,
   ClientStore.layer,
   DeliveryHistory.layer,
   DeliveryStore.layer,
