@@ -25,6 +25,7 @@ import { EventTypeStore } from "./persistence/EventTypeStore.ts"
 import * as Migrations from "./persistence/Migrations.ts"
 import { Partitions } from "./persistence/Partitions.ts"
 import * as Postgres from "./persistence/Postgres.ts"
+import { SealedStore } from "./persistence/SealedStore.ts"
 import { WebhookStore } from "./persistence/WebhookStore.ts"
 import * as Actors from "./runtime/Actors.ts"
 import { Supervisor } from "./runtime/Supervisor.ts"
@@ -36,6 +37,7 @@ import { Courier } from "./service/Courier.ts"
 import { DeliveryLog } from "./service/DeliveryLog.ts"
 import { EventBus, EventBusPort } from "./service/EventBus.ts"
 import { EventTypes } from "./service/EventTypes.ts"
+import { Reencryption } from "./service/Reencryption.ts"
 import { Webhooks } from "./service/Webhooks.ts"
 import { WebhookService } from "./service/WebhookService.ts"
 import { PayloadSigner } from "./signing/PayloadSigner.ts"
@@ -74,6 +76,7 @@ const stores = (config: AppConfig) =>
     DeliveryStore.layer,
     EventStore.layer({ idempotencyTtl: config.idempotencyTtl }),
     EventTypeStore.layer,
+    SealedStore.layer,
     WebhookStore.layer
   )
 
@@ -104,7 +107,7 @@ const services = (config: AppConfig) =>
       retryCount: config.retryPolicy.maxAttempts,
       timeoutMs: config.httpTimeoutMs
     })),
-    Layer.provideMerge(Layer.merge(Audit.layer, Courier.layer))
+    Layer.provideMerge(Layer.mergeAll(Audit.layer, Courier.layer, Reencryption.layer))
   )
 
 const actors = (config: AppConfig) =>
@@ -149,10 +152,19 @@ const keys = (config: AppConfig) =>
     Layer.provide(NodeContext.layer)
   )
 
+const reencryption = (config: AppConfig) =>
+  Reencryption.layer.pipe(
+    Layer.provide(signing(config)),
+    Layer.provide(Layer.merge(SealedStore.layer, WebhookStore.layer)),
+    Layer.provide(database(config)),
+    Layer.provide(NodeContext.layer)
+  )
+
 /** All of these read their settings from the environment, or from the program's own `ConfigProvider`. */
 export const layerEmbedded = Layer.unwrapEffect(Effect.map(AppConfig, embedded))
 export const layer = Layer.unwrapEffect(Effect.map(AppConfig, server))
 export const layerKeys = Layer.unwrapEffect(Effect.map(AppConfig, keys))
+export const layerReencryption = Layer.unwrapEffect(Effect.map(AppConfig, reencryption))
 export const layerDatabase = Layer.unwrapEffect(
   Effect.map(AppConfig, (config) => database(config).pipe(Layer.provide(NodeContext.layer)))
 )

@@ -1,6 +1,7 @@
 /** Running the service: until it is told to stop, or until an actor that cannot be kept alive takes it down. */
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as Console from "effect/Console"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -12,6 +13,7 @@ import { AppConfig } from "./AppConfig.ts"
 import * as FirstBoot from "./FirstBoot.ts"
 import { Supervisor } from "./runtime/Supervisor.ts"
 import { ApiKeys } from "./service/ApiKeys.ts"
+import { type Reencrypted, Reencryption } from "./service/Reencryption.ts"
 
 export const serve = Effect.gen(function*() {
   const config = yield* AppConfig
@@ -33,6 +35,21 @@ export const issueOperatorKey = Effect.gen(function*() {
   // The key alone goes to the output: scripts read it.
   Effect.provide(App.layerKeys.pipe(Layer.provide(Logger.minimumLogLevel(LogLevel.Error))))
 )
+
+export const reencrypt = Effect.gen(function*() {
+  const { keyId, run } = yield* Reencryption
+  const told = ({ sealed, unreadable }: Reencrypted) =>
+    Console.log(`${sealed} webhook(s) sealed again under key ${keyId}, ${unreadable} that no key of the keyring opens`)
+  const { unreadable } = yield* run(told).pipe(Effect.tap(told))
+  if (unreadable > 0) {
+    return yield* new KeysMissing({
+      message: `${unreadable} webhook(s) were left as they are, each named above. ` +
+        "Add the keys that sealed them to WEBHOOKS_ENCRYPTION_KEYS and run this again, or rotate their secrets."
+    })
+  }
+}).pipe(Effect.provide(App.layerReencryption))
+
+export class KeysMissing extends Data.TaggedError("KeysMissing")<{ readonly message: string }> {}
 
 const announce = (config: AppConfig, token: Option.Option<Redacted.Redacted>) =>
   Effect.gen(function*() {

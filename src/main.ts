@@ -24,6 +24,10 @@ const keys = Command.make("keys", {}, () => Serve.issueOperatorKey).pipe(
   Command.withDescription("Issue another operator key and print it")
 )
 
+const reencrypt = Command.make("reencrypt", {}, () => Serve.reencrypt).pipe(
+  Command.withDescription("Seal every secret again under the first key of WEBHOOKS_ENCRYPTION_KEYS")
+)
+
 const seconds = (name: string, otherwise: number, description: string) =>
   Options.integer(name).pipe(Options.withDefault(otherwise), Options.withDescription(description))
 
@@ -37,7 +41,7 @@ const demo = Command.make("demo", {
 
 const root = Command.make("deeper-hub-webhooks", {}, () => Serve.serve).pipe(
   Command.withDescription("Outgoing webhooks: durable, signed, retried, explained"),
-  Command.withSubcommands([serve, migrate, keys, demo])
+  Command.withSubcommands([serve, migrate, keys, reencrypt, demo])
 )
 
 const run = Command.run(root, { name: "Deeper Hub Webhooks", version })

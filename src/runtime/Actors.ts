@@ -10,6 +10,7 @@
  *   Dispatcher       a pool of fibers, one attempt each
  *   OutcomeRecorder  writes attempts, deliveries and the webhooks' counters in batches, under the lease
  *   CleanupWorker    partitions ahead of time, old idempotency keys and secrets
+ *   ReencryptionWorker  after a change of keys, seals what an older key sealed
  *
  * ```
  * Supervisor (one-for-one)
@@ -17,6 +18,7 @@
  * ├─ Dispatcher
  * ├─ Scheduler
  * ├─ CleanupWorker
+ * ├─ ReencryptionWorker
  * └─ EventListener      built last, stopped first
  * ```
  *
@@ -30,6 +32,7 @@ import { DeliveryQueue } from "./DeliveryQueue.ts"
 import * as Dispatcher from "./Dispatcher.ts"
 import * as EventListener from "./EventListener.ts"
 import { OutcomeRecorder } from "./OutcomeRecorder.ts"
+import * as ReencryptionWorker from "./ReencryptionWorker.ts"
 import * as Scheduler from "./Scheduler.ts"
 import type { BackoffPolicy } from "./Verdict.ts"
 
@@ -45,6 +48,7 @@ export interface ActorsOptions {
 
 export const layer = (options: ActorsOptions) =>
   EventListener.layer({ concurrency: options.concurrency }).pipe(
+    Layer.provideMerge(ReencryptionWorker.layer),
     Layer.provideMerge(CleanupWorker.layer),
     Layer.provideMerge(options.enabled ? sending(options) : Layer.empty),
     Layer.provideMerge(DeliveryQueue.layer(options.queueCapacity)),

@@ -34,8 +34,10 @@ export class SecretUnreadable extends Data.TaggedError("SecretUnreadable")<{
 export class SecretBox extends Context.Tag("deeper-hub-webhooks/signing/SecretBox")<SecretBox, {
   readonly seal: (plain: Redacted.Redacted, context: BoxContext) => Effect.Effect<Uint8Array>
   readonly open: (box: Uint8Array, context: BoxContext) => Effect.Effect<Redacted.Redacted, SecretUnreadable>
-  /** The key that seals. A box under another one is due for sealing again. */
+  /** The key that seals. */
   readonly currentKeyId: string
+  /** With these bytes begins every box under that key. One that begins otherwise is due for sealing again. */
+  readonly currentHeader: Uint8Array
 }>() {
   static readonly layer = (keys: EncryptionKeys): Layer.Layer<SecretBox> =>
     Layer.sync(this, () => {
@@ -45,13 +47,11 @@ export class SecretBox extends Context.Tag("deeper-hub-webhooks/signing/SecretBo
       return {
         seal: (plain, context) => Effect.sync(() => seal(currentKeyId, currentKey, Redacted.value(plain), context)),
         open: (box, context) => Effect.suspend(() => open(ring, box, context)),
-        currentKeyId
+        currentKeyId,
+        currentHeader: headerOf(currentKeyId)
       }
     })
 }
-
-/** The id of the key that a box was sealed under; none where the bytes are no box. */
-export const keyIdOf = (box: Uint8Array): Option.Option<string> => Option.map(split(box), ({ keyId }) => keyId)
 
 const version = 1
 const cipherName = "aes-256-gcm"
@@ -59,13 +59,16 @@ const nonceLength = 12
 const tagLength = 16
 
 const seal = (keyId: string, key: KeyObject, plain: string, context: BoxContext): Uint8Array => {
-  const header = Buffer.concat([Buffer.of(version, keyId.length), Buffer.from(keyId, "latin1")])
+  const header = headerOf(keyId)
   const nonce = randomBytes(nonceLength)
   const cipher = createCipheriv(cipherName, key, nonce, { authTagLength: tagLength })
   cipher.setAAD(associatedData(header, context))
   const ciphertext = Buffer.concat([cipher.update(plain, "utf8"), cipher.final()])
   return new Uint8Array(Buffer.concat([header, nonce, cipher.getAuthTag(), ciphertext]))
 }
+
+const headerOf = (keyId: string): Uint8Array =>
+  Buffer.concat([Buffer.of(version, keyId.length), Buffer.from(keyId, "latin1")])
 
 const open = (
   ring: ReadonlyMap<string, KeyObject>,

@@ -4,7 +4,7 @@
  */
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, it } from "@effect/vitest"
-import { Context, Effect, Layer, Logger, Queue, Ref, Schema } from "effect"
+import { Context, Effect, HashSet, Layer, Logger, Queue, Ref, Schema } from "effect"
 import { Subscription } from "../../src/domain/EventType.ts"
 import type * as Ids from "../../src/domain/Ids.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
@@ -14,6 +14,7 @@ import { Supervisor } from "../../src/runtime/Supervisor.ts"
 import { Audit } from "../../src/service/Audit.ts"
 import { Courier } from "../../src/service/Courier.ts"
 import { EventBus, EventBusPort } from "../../src/service/EventBus.ts"
+import { Reencryption } from "../../src/service/Reencryption.ts"
 import { WebhookService } from "../../src/service/WebhookService.ts"
 import { EncryptionKeys } from "../../src/signing/EncryptionKeys.ts"
 import { PayloadSigner } from "../../src/signing/PayloadSigner.ts"
@@ -26,22 +27,24 @@ import * as Rows from "../support/Rows.ts"
 import * as ScriptedReceiver from "../support/ScriptedReceiver.ts"
 import * as Stores from "../support/Stores.ts"
 
-const victims = ["CleanupWorker", "Scheduler", "OutcomeRecorder", "Dispatcher", "Courier"] as const
-type Victim = (typeof victims)[number]
+type Victim = "CleanupWorker" | "Courier" | "Dispatcher" | "OutcomeRecorder" | "ReencryptionWorker" | "Scheduler"
+type Doomed = Ref.Ref<HashSet.HashSet<Victim>>
 
 /** Who is to die at the next opportunity. */
-class Doom
-  extends Context.Tag("deeper-hub-webhooks/test/runtime/KillActors.test/Doom")<Doom, Ref.Ref<Victim | null>>()
-{
-  // The CleanupWorker has its one opportunity when it starts.
-  static readonly layer = Layer.effect(this, Ref.make<Victim | null>("CleanupWorker"))
+class Doom extends Context.Tag("deeper-hub-webhooks/test/runtime/KillActors.test/Doom")<Doom, Doomed>() {
+  // These two have their one opportunity when they start.
+  static readonly layer = Layer.effect(
+    this,
+    Ref.make(HashSet.make<[Victim, Victim]>("CleanupWorker", "ReencryptionWorker"))
+  )
 }
 
-const dieIfDoomed = (doom: Ref.Ref<Victim | null>, victim: Victim) =>
-  Effect.flatMap(
-    Ref.modify(doom, (doomed) => [doomed === victim, doomed === victim ? null : doomed]),
-    (dies) => dies ? Effect.dieMessage(`${victim} is killed`) : Effect.void
-  )
+/** Whether it is its turn; it comes once. */
+const isDoomed = (doom: Doomed, victim: Victim) =>
+  Ref.modify(doom, (doomed) => [HashSet.has(doomed, victim), HashSet.remove(doomed, victim)])
+
+const dieIfDoomed = (doom: Doomed, victim: Victim) =>
+  Effect.flatMap(isDoomed(doom, victim), (dies) => dies ? Effect.dieMessage(`${victim} is killed`) : Effect.void)
 
 const deadlyStore = Layer.effect(
   DeliveryStore,
@@ -56,9 +59,7 @@ const deadlyStore = Layer.effect(
         Effect.gen(function*() {
           const claim = yield* store.claim(request)
           const [first, ...rest] = claim.deliveries
-          const dies = first !== undefined && (yield* Ref.get(doom)) === "Dispatcher"
-          if (!dies) return claim
-          yield* Ref.set(doom, null)
+          if (first === undefined || !(yield* isDoomed(doom, "Dispatcher"))) return claim
           // Whoever is to send the first one dies of it.
           return { ...claim, deliveries: [Object.defineProperty({ ...first }, "timeoutMs", { get: explode }), ...rest] }
         })
@@ -72,6 +73,14 @@ const deadlyPartitions = Layer.effect(
   Partitions,
   Effect.map(Effect.all([Partitions, Doom]), ([partitions, doom]) => ({
     ensure: Effect.zipRight(dieIfDoomed(doom, "CleanupWorker"), partitions.ensure)
+  }))
+)
+
+const deadlyReencryption = Layer.effect(
+  Reencryption,
+  Effect.map(Effect.all([Reencryption, Doom]), ([reencryption, doom]) => ({
+    ...reencryption,
+    run: (onProgress) => Effect.zipRight(dieIfDoomed(doom, "ReencryptionWorker"), reencryption.run(onProgress))
   }))
 )
 
@@ -102,6 +111,7 @@ const Service = Actors.layer({
   Layer.provideMerge(WebhookService.layer({ payloadBytesMax: 100_000, retryCount: 20, timeoutMs: 1_000 })),
   Layer.provide(Audit.layer),
   Layer.provideMerge(deadlyCourier.pipe(Layer.provide(Courier.layer))),
+  Layer.provideMerge(deadlyReencryption.pipe(Layer.provide(Reencryption.layer))),
   Layer.provide(Layer.mergeAll(Transport, PayloadSigner.layer, SecretBox.layer(keys))),
   Layer.provideMerge(Layer.merge(deadlyStore, deadlyPartitions)),
   Layer.provideMerge(Stores.layer),
@@ -124,7 +134,7 @@ const publishSome = Effect.flatMap(EventBus, (bus) =>
     (published) => published.flatMap(({ deliveries }) => deliveries.map(({ id }) => id))
   ))
 
-const kill = (victim: Victim) => Effect.flatMap(Doom, (doom) => Ref.set(doom, victim))
+const kill = (victim: Victim) => Effect.flatMap(Doom, (doom) => Ref.update(doom, HashSet.add(victim)))
 
 /** A request that is none: nobody who takes it survives it. */
 const killEventListener = Effect.flatMap(EventBusPort, ({ requests }) => Queue.offer(requests, null as never))
@@ -144,6 +154,7 @@ const program = Effect.gen(function*() {
   const deliveries = new Array<Ids.DeliveryId>()
   const also = Effect.map(publishSome, (more) => deliveries.push(...more))
   yield* restarted("CleanupWorker")
+  yield* restarted("ReencryptionWorker")
   for (const victim of ["Scheduler", "OutcomeRecorder", "Dispatcher"] as const) {
     yield* also
     yield* kill(victim)
@@ -177,8 +188,7 @@ it.scopedLive("every actor may die: it is restarted, counted, and nothing is los
     const actors = yield* Effect.flatMap(Supervisor, (supervisor) => supervisor.actors)
     assert.deepStrictEqual(
       actors.map(({ name, restarts, state }) => [name, restarts, state]),
-      ["OutcomeRecorder", "Dispatcher", "Scheduler", "CleanupWorker", "EventListener"].map((
-        name
-      ) => [name, 1, "running"])
+      ["OutcomeRecorder", "Dispatcher", "Scheduler", "CleanupWorker", "ReencryptionWorker", "EventListener"]
+        .map((name) => [name, 1, "running"])
     )
   }).pipe(Effect.provide(Service)), 60_000)

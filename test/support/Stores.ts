@@ -7,6 +7,7 @@ import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
 import { EventTypeStore } from "../../src/persistence/EventTypeStore.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
+import { SealedStore } from "../../src/persistence/SealedStore.ts"
 import { WebhookStore } from "../../src/persistence/WebhookStore.ts"
 import * as PgTest from "./PgTest.ts"
 
@@ -18,6 +19,7 @@ export const layer = Layer.mergeAll(
   EventStore.layer({ idempotencyTtl: "1 day" }),
   EventTypeStore.layer,
   Partitions.layer,
+  SealedStore.layer,
   WebhookStore.layer
 ).pipe(Layer.provideMerge(PgTest.layer))
 
