@@ -39,8 +39,10 @@ export const issueOperatorKey = Effect.gen(function*() {
 export const reencrypt = Effect.gen(function*() {
   const { keyId, run } = yield* Reencryption
   const told = ({ sealed, unreadable }: Reencrypted) =>
-    Console.log(`${sealed} webhook(s) sealed again under key ${keyId}, ${unreadable} that no key of the keyring opens`)
-  const { unreadable } = yield* run(told).pipe(Effect.tap(told))
+    `${sealed} webhook(s) sealed again under key ${keyId}, ${unreadable} that no key of the keyring opens`
+  const counts = yield* run((soFar) => Console.log(`so far: ${told(soFar)}`))
+  yield* Console.log(`done: ${told(counts)}`)
+  const { unreadable } = counts
   if (unreadable > 0) {
     return yield* new KeysMissing({
       message: `${unreadable} webhook(s) were left as they are, each named above. ` +

@@ -13,6 +13,7 @@ import { SecretBox } from "../signing/SecretBox.ts"
 import { onlySecret, previousSecretColumn, sealSecret, secretColumn, SecretKey } from "./Registration.ts"
 
 const overlapSecondsMax = 2_592_000
+export const overlapSecondsDefault = 86_400
 
 /** What may be said of a rotation. */
 export const RotationRequest = Schema.Struct({
@@ -20,11 +21,11 @@ export const RotationRequest = Schema.Struct({
   overlapSeconds: Schema.optionalWith(
     Schema.Int.pipe(
       Schema.between(0, overlapSecondsMax, {
-        description: "How long the secret before it signs too; 86400, a day, where absent.",
+        description: `How long the secret before it signs too; ${overlapSecondsDefault}, a day, where absent.`,
         message: () => `expected a whole number from 0 to ${overlapSecondsMax}`
       })
     ),
-    { default: () => 86_400 }
+    { default: () => overlapSecondsDefault }
   ),
   secretExpiresAt: Schema.optional(Schema.NullOr(Moment))
 })

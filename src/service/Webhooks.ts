@@ -23,6 +23,7 @@ import { Clients } from "./Clients.ts"
 import type { Registered } from "./Definitions.ts"
 import { DeliveryLog } from "./DeliveryLog.ts"
 import * as Registration from "./Registration.ts"
+import * as Rotation from "./Rotation.ts"
 import { WebhookService } from "./WebhookService.ts"
 
 export type WebhooksFailure = PersistenceError | Refusal
@@ -61,6 +62,12 @@ export class Webhooks extends Context.Tag("deeper-hub-webhooks/service/Webhooks"
     clientId: string,
     changes: Registration.WebhookChanges
   ) => Answer<Webhook>
+  /** Gives the webhook a new secret, which is in the answer this once; both sign for `overlapSeconds`, a day if absent. */
+  readonly rotateWebhookSecret: (
+    webhookId: string,
+    clientId: string,
+    options?: { readonly secret?: Redacted.Redacted; readonly overlapSeconds?: number }
+  ) => Answer<Registered>
   readonly deleteWebhook: (webhookId: string, clientId: string) => Answer<void>
   readonly getWebhook: (webhookId: string, clientId: string) => Answer<Option.Option<Webhook>>
   readonly listWebhooksForClient: (
@@ -126,6 +133,11 @@ const make = Effect.gen(function*() {
     updateWebhook: Effect.fn("Webhooks.updateWebhook")(function*(webhook, client, changes) {
       return yield* webhooks.update(yield* actingFor(client), yield* webhookId(webhook), yield* webhookChanges(changes))
     }),
+    rotateWebhookSecret: Effect.fn("Webhooks.rotateWebhookSecret")(function*(webhook, client, options = {}) {
+      const { overlapSeconds = Rotation.overlapSecondsDefault, secret } = options
+      const request = yield* rotation({ overlapSeconds, ...(secret === undefined ? {} : { secretKey: secret }) })
+      return yield* webhooks.rotateSecret(yield* actingFor(client), yield* webhookId(webhook), request)
+    }),
     deleteWebhook: Effect.fn("Webhooks.deleteWebhook")(function*(webhook, client) {
       yield* webhooks.remove(yield* actingFor(client), yield* webhookId(webhook))
     }),
@@ -189,6 +201,7 @@ const pageOf = (page: Partial<PageRequest> = {}) => Checked.page({ ...firstPage,
 const webhookId = Checked.by("webhookId", WebhookId)
 const deliveryId = Checked.by("deliveryId", DeliveryId)
 const newWebhook = Checked.by("", Schema.typeSchema(Registration.NewWebhook))
+const rotation = Checked.by("", Schema.typeSchema(Rotation.RotationRequest))
 const webhookChanges = Checked.by("", Schema.typeSchema(Registration.WebhookChanges))
 
 const actingFor = (client: string): Effect.Effect<Caller, Invalid> =>

@@ -67,7 +67,11 @@ layer(embedding, { timeout: "120 seconds", excludeTestServices: true })("an embe
   it.scoped("changes, lists and deletes webhooks", () =>
     Effect.gen(function*() {
       const webhooks = yield* Webhooks
-      const { webhook } = yield* webhooks.registerWebhook("globex", "http://127.0.0.1:8080/", ["lead.*"])
+      const registered = yield* webhooks.registerWebhook("globex", "http://127.0.0.1:8080/", ["lead.*"])
+      const rotated = yield* webhooks.rotateWebhookSecret(registered.webhook.id, "globex", { overlapSeconds: 60 })
+      assert.notStrictEqual(Redacted.value(rotated.secret), Redacted.value(registered.secret))
+      assert.isNotNull(rotated.webhook.previousSecretExpiresAt)
+      const { webhook } = rotated
       const changed = yield* webhooks.updateWebhook(webhook.id, "globex", { name: "Leads", isActive: false })
       assert.deepInclude(changed, { name: "Leads", isActive: false, deactivationReason: "owner" })
       assert.deepStrictEqual(Option.getOrThrow(yield* webhooks.getWebhook(webhook.id, "globex")), changed)
@@ -144,6 +148,7 @@ layer(embedding, { timeout: "120 seconds", excludeTestServices: true })("an embe
         for (
           const asked of [
             webhooks.updateWebhook(id, "stranger", { name: "mine" }),
+            webhooks.rotateWebhookSecret(id, "stranger"),
             webhooks.deleteWebhook(id, "stranger"),
             webhooks.listWebhookEvents(id, "stranger"),
             webhooks.checkWebhookHealth(id, "stranger"),
