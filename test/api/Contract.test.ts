@@ -55,7 +55,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Contract", (it
       }
     }))
 
-  it.effect("F86 without a key that works every route answers one and the same 401", () =>
+  it.effect("L86 without a key that works every route answers one and the same 401", () =>
     Effect.gen(function*() {
       const { a, nobody, operator, withToken } = yield* ApiTest
       const token = a.client.token ?? ""
@@ -104,7 +104,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Contract", (it
       }
     }))
 
-  it.effect("F80 an unknown field is refused by name, __proto__ and those that we set among them", () =>
+  it.effect("K80 an unknown field is refused by name, __proto__ and those that we set among them", () =>
     eachBody((send, good, { name }) =>
       Effect.gen(function*() {
         for (const field of ["surplus", "__proto__", "created_at", "attempt_count", "webhook_id"]) {
@@ -146,7 +146,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Contract", (it
       })
     ))
 
-  it.effect("F84 what is no acceptable JSON is a 400 with the reason", () =>
+  it.effect("L84 what is no acceptable JSON is a 400 with the reason", () =>
     eachBody((send) =>
       Effect.gen(function*() {
         const refused: ReadonlyArray<readonly [string | Uint8Array, string]> = [
@@ -163,7 +163,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Contract", (it
       })
     ))
 
-  it.effect("F85 a body of another type, or a compressed one, is a 415", () =>
+  it.effect("L85 a body of another type, or a compressed one, is a 415", () =>
     eachBody((send, good) =>
       Effect.gen(function*() {
         const body = JSON.stringify(good)
@@ -179,7 +179,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Contract", (it
       })
     ))
 
-  it.effect("F83 a body over the limit is a 413, whether its length is announced or not", () =>
+  it.effect("L83 a body over the limit is a 413, whether its length is announced or not", () =>
     Effect.gen(function*() {
       const { operator } = yield* ApiTest
       const large = Buffer.alloc(1_048_577, " ")

@@ -37,7 +37,7 @@ const published = (n: number) =>
 const ready = Effect.flatMap(ApiTest, ({ nobody }) => eventually(nobody.get("/readyz"), ({ status }) => status === 200))
 
 layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Database away", (it) => {
-  it.effect("F64 every request says to come back, and with what key; the process lives and is not ready", () =>
+  it.effect("H64 every request says to come back, and with what key; the process lives and is not ready", () =>
     Effect.gen(function*() {
       const { a, nobody, operator } = yield* ApiTest
       const proxy = yield* DatabaseProxy
@@ -62,7 +62,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Database away"
       assert.lengthOf(yield* published(1), 1)
     }))
 
-  it.effect("F65 an answer that was lost on its way is given again to the same key, and nothing is published twice", () =>
+  it.effect("H65 an answer that was lost on its way is given again to the same key, and nothing is published twice", () =>
     Effect.gen(function*() {
       const proxy = yield* DatabaseProxy
       yield* proxy.loseAnswerTo("INSERT INTO events")
@@ -75,7 +75,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Database away"
       assert.lengthOf(yield* published(2), 1)
     }))
 
-  it.effect("F67 a database that falls silent is one that is away", () =>
+  it.effect("H67 a database that falls silent is one that is away", () =>
     Effect.gen(function*() {
       const { nobody } = yield* ApiTest
       const proxy = yield* DatabaseProxy
@@ -89,7 +89,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Database away"
       assert.lengthOf(yield* published(3), 1)
     }))
 
-  it.scoped("F64 what was accepted before is delivered after", () =>
+  it.scoped("H64 what was accepted before is delivered after", () =>
     Effect.gen(function*() {
       const { attempted, newTenant } = yield* ApiTest
       const proxy = yield* DatabaseProxy

@@ -13,7 +13,7 @@ const count = (sender: Sender) =>
   Effect.map(Rows.read(sender, "/api/events?limit=200"), ({ data }): number => data.length)
 
 layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Idempotency", (it) => {
-  it.effect("F82 the same key and body a hundred times at once: one event, a hundred equal answers", () =>
+  it.effect("K82 the same key and body a hundred times at once: one event, a hundred equal answers", () =>
     Effect.gen(function*() {
       const { client } = yield* (yield* ApiTest).newTenant
       yield* Rows.register(client)
@@ -30,7 +30,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Idempotency", 
       assert.strictEqual((yield* send).text, first.text, "and so it is later")
     }))
 
-  it.effect("F82 the same key with another body is a conflict, and nothing is published", () =>
+  it.effect("K82 the same key with another body is a conflict, and nothing is published", () =>
     Effect.gen(function*() {
       const { client } = yield* (yield* ApiTest).newTenant
       const events = [{ event_type: "deal.won", payload: { n: 1 } }]
@@ -49,7 +49,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Idempotency", 
       assert.strictEqual(yield* count(client), 1)
     }))
 
-  it.effect("F82 of two bodies under one key at once, one is published", () =>
+  it.effect("K82 of two bodies under one key at once, one is published", () =>
     Effect.gen(function*() {
       const { client } = yield* (yield* ApiTest).newTenant
       const answers = yield* Effect.forEach(

@@ -24,7 +24,7 @@ const send = (payload: string) =>
   })
 
 layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Payloads", (it) => {
-  it.scoped("F84 a payload reaches its receiver and its readers with every character it had", () =>
+  it.scoped("L84 a payload reaches its receiver and its readers with every character it had", () =>
     Effect.gen(function*() {
       const canonical =
         String.raw`{"": {"": []}, "__proto__": {"constructor": 1, "toString": null}, "a\u0000b": "\u0000", `
@@ -36,7 +36,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Payloads", (it
       assert.include(event, `"payload": ${canonical}`)
     }))
 
-  it.scoped("F84 a lone surrogate or a character that came as bytes is the same as one that came escaped", () =>
+  it.scoped("L84 a lone surrogate or a character that came as bytes is the same as one that came escaped", () =>
     Effect.gen(function*() {
       const { event } = yield* send(`{"z": "é💥\u007f", "a": "\\uD83D\\uDCA5 \\uDFFF \\/"}`)
       assert.include(event, String.raw`"payload": {"a": "\ud83d\udca5 \udfff /", "z": "\u00e9\ud83d\udca5\u007f"}`)
@@ -68,7 +68,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Payloads", (it
       expectProblem(refused, 400, "json_number_range")
     }))
 
-  it.scoped("F84 depth and number of keys end at their bounds, and not before", () =>
+  it.scoped("L84 depth and number of keys end at their bounds, and not before", () =>
     Effect.gen(function*() {
       const { a } = yield* ApiTest
       const nested = (depth: number) => `${"{\"a\": ".repeat(depth)}1${"}".repeat(depth)}`

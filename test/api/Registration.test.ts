@@ -174,7 +174,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Registration",
       yield* refuse(a.client, { description: "x".repeat(1_001) }, "description")
     }))
 
-  it.effect("F84 text that Postgres could not keep as it is is refused", () =>
+  it.effect("L84 text that Postgres could not keep as it is is refused", () =>
     Effect.gen(function*() {
       const { a } = yield* ApiTest
       for (const text of ["a\u0000b", "a\ud800b", "\udfff"]) {

@@ -48,7 +48,7 @@ const publishOnce = (sender: Sender, payload: object) =>
   sender.post("/api/events", { event_type: "f81.happened", payload }, { "idempotency-key": "shared" })
 
 layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Tenancy", (it) => {
-  it.scoped("F79 another tenant's id answers as an unknown one, to the byte, and nothing happens to its row", () =>
+  it.scoped("K79 another tenant's id answers as an unknown one, to the byte, and nothing happens to its row", () =>
     Effect.gen(function*() {
       const { a, b } = yield* ApiTest
       const receiver = yield* Rows.receiver()
@@ -138,7 +138,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Tenancy", (it)
       }
     }))
 
-  it.effect("F81 another tenant's cursor leads to own rows only", () =>
+  it.effect("K81 another tenant's cursor leads to own rows only", () =>
     Effect.gen(function*() {
       const { newTenant } = yield* ApiTest
       const [mine, other] = [yield* newTenant, yield* newTenant]
@@ -149,7 +149,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Tenancy", (it)
       assert.deepStrictEqual(found.data.map(({ id }: { id: string }) => id), [own[1].id, own[0].id])
     }))
 
-  it.effect("F81 an idempotency key belongs to the client that used it", () =>
+  it.effect("K81 an idempotency key belongs to the client that used it", () =>
     Effect.gen(function*() {
       const { a, b } = yield* ApiTest
       const first = expectStatus(yield* publishOnce(a.client, { n: 1 }), 202)

@@ -131,7 +131,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Webhooks", (it
       assert.deepStrictEqual((yield* a.client.patch(`/api/webhooks/${before.id}`, { headers: {} })).json.headers, {})
     }))
 
-  it.effect("F80 nobody changes whose a webhook is, or what we count", () =>
+  it.effect("K80 nobody changes whose a webhook is, or what we count", () =>
     Effect.gen(function*() {
       const { a, b, operator } = yield* ApiTest
       const { id } = yield* Rows.register(a.client)
