@@ -1,7 +1,7 @@
 /**
  * When a failed delivery is tried again. Pure arithmetic: the delay becomes a column, so it survives any restart.
  */
-import type { DeliveryFailure } from "./DeliveryError.ts"
+import type { DeliveryFailure, RetryableClass } from "./DeliveryError.ts"
 import * as DeliveryError from "./DeliveryError.ts"
 
 export interface RetryPolicy {
@@ -31,14 +31,23 @@ export const delayMs = (policy: RetryPolicy, attempt: number, jitter: number, re
 }
 
 /**
+ * Milliseconds that some classes wait at the least, whatever the policy: a name that leads inside is not asked again at
+ * the pace of a receiver that is merely down, or its owner could scan a network with it. An operator's `maxDelayMs`
+ * bounds the backoff and what receivers ask for, not this.
+ */
+const shortestDelayMs: Partial<Record<RetryableClass, number>> = { blocked_address: 5 * 60_000 }
+
+/** Spread too, to the one side that is left. */
+const atLeastMs = (failure: RetryableClass, jitter: number): number =>
+  Math.round((shortestDelayMs[failure] ?? 0) * (1 + jitterShare * jitter))
+
+/**
  * Decides after a failed attempt. `charged` counts the attempts spent so far, this one included where it is charged;
  * an uncharged failure is never the last one.
  */
 export const decide = (policy: RetryPolicy, charged: number, failure: DeliveryFailure, jitter: number): Decision => {
   if (failure._tag === "PermanentFailure") return { status: "failed_permanent" }
   if (charged >= policy.maxAttempts && !DeliveryError.isUncharged(failure.class)) return { status: "failed_permanent" }
-  return {
-    status: "failed_retryable",
-    delayMs: delayMs(policy, Math.max(charged, 1), jitter, failure.retryAfterMs)
-  }
+  const backoffMs = delayMs(policy, Math.max(charged, 1), jitter, failure.retryAfterMs)
+  return { status: "failed_retryable", delayMs: Math.max(backoffMs, atLeastMs(failure.class, jitter)) }
 }

@@ -113,12 +113,34 @@ describe("RetryPolicy.decide", () => {
   it.prop("waits as long as delayMs says, an uncharged first failure as long as the first", [
     policy,
     FastCheck.nat(40),
-    retryable,
+    retryable.filter((failure) => failure.class !== "blocked_address"),
     jitter
   ], ([given, charged, failure, j]) => {
     const decision = RetryPolicy.decide(given, charged, failure, j)
     if (decision.status === "failed_permanent") return assert.isAtLeast(charged, given.maxAttempts)
     const n = charged === 0 ? 1 : charged
     assert.strictEqual(decision.delayMs, RetryPolicy.delayMs(given, n, j, failure.retryAfterMs))
+  })
+
+  it.prop("B16 never tries a blocked address again before five minutes, and spreads what it holds back", [
+    policy,
+    FastCheck.nat(40),
+    retryAfter,
+    jitter
+  ], ([given, charged, retryAfterMs, j]) => {
+    const failure = new RetryableFailure({ class: "blocked_address", message: "no", retryAfterMs, exchange: unsent(0) })
+    const decision = RetryPolicy.decide(given, charged, failure, j)
+    if (decision.status === "failed_permanent") return assert.isAtLeast(charged, given.maxAttempts)
+    const backoff = RetryPolicy.delayMs(given, Math.max(charged, 1), j, retryAfterMs)
+    assert.strictEqual(decision.delayMs, Math.max(backoff, Math.round(300_000 + 60_000 * j)))
+  })
+
+  it("B16 leaves the other classes at the pace of the policy", () => {
+    const quick = { maxAttempts: 5, baseDelayMs: 100, maxDelayMs: 1_000, backoffFactor: 2 }
+    for (const of of RetryableClass.literals) {
+      const failure = new RetryableFailure({ class: of, message: "no", retryAfterMs: null, exchange: unsent(0) })
+      const expected = of === "blocked_address" ? 330_000 : 100
+      assert.deepInclude(RetryPolicy.decide(quick, 1, failure, 0.5), { delayMs: expected }, of)
+    }
   })
 })
