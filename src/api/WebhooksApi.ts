@@ -35,10 +35,23 @@ const resourceFields = {
 export const WebhookResource = SnakeCase.struct(resourceFields).annotations({ identifier: "Webhook" })
 export type WebhookResource = typeof WebhookResource.Type
 
-const RegisteredResource = SnakeCase.struct({
+const Warnings = Schema.Array(Schema.Struct({ path: Schema.String, code: Schema.String, message: Schema.String }))
+  .annotations({ description: "What was accepted and is worth a second look, such as a host in two alphabets." })
+
+const UpdatedResource = SnakeCase.struct({ ...resourceFields, warnings: Warnings }).annotations({
+  identifier: "UpdatedWebhook"
+})
+
+const withSecretFields = {
   ...resourceFields,
   secret: Schema.Redacted(Schema.String.annotations({ description: "The signing secret, shown this once." }))
-}).annotations({ identifier: "RegisteredWebhook" })
+}
+
+const RegisteredResource = SnakeCase.struct({ ...withSecretFields, warnings: Warnings }).annotations({
+  identifier: "RegisteredWebhook"
+})
+
+const RotatedResource = SnakeCase.struct(withSecretFields).annotations({ identifier: "RotatedWebhook" })
 
 const HealthResource = SnakeCase.struct({
   status: Schema.Literal("healthy", "failing", "inactive", "unknown"),
@@ -91,7 +104,7 @@ export class WebhooksApi extends HttpApiGroup.make("webhooks")
       .setPath(path)
       .setPayload(SnakeCase.input(WebhookChanges.fields))
       .setUrlParams(SnakeCase.noQuery)
-      .addSuccess(WebhookResource)
+      .addSuccess(UpdatedResource)
       .addError(Problem.notFound)
       .annotate(OpenApi.Summary, "Change a webhook; what is left out stays as it is")
   )
@@ -108,7 +121,7 @@ export class WebhooksApi extends HttpApiGroup.make("webhooks")
       .setPath(path)
       .setPayload(SnakeCase.input(RotationRequest.fields))
       .setUrlParams(SnakeCase.noQuery)
-      .addSuccess(RegisteredResource)
+      .addSuccess(RotatedResource)
       .addError(Problem.notFound)
       .annotate(OpenApi.Summary, "Give a webhook a new secret, shown this once; both sign for a while")
   )

@@ -21,7 +21,7 @@ export const layer = HttpApiBuilder.group(Api, "webhooks", (handlers) =>
       .handle("register", ({ payload }) =>
         Effect.map(
           Effect.flatMap(CurrentCaller, (caller) => webhooks.register(caller, payload)),
-          withSecret
+          ({ warnings, ...registered }) => ({ ...withSecret(registered), warnings })
         ))
       .handle("list", ({ urlParams: { clientId = null, eventType = null, isActive = null, ...paging } }) =>
         Effect.gen(function*() {
@@ -35,7 +35,7 @@ export const layer = HttpApiBuilder.group(Api, "webhooks", (handlers) =>
         Effect.map(
           about(path, (caller, id) =>
             webhooks.update(caller, id, payload)),
-          resource
+          ({ warnings, webhook }) => ({ ...resource(webhook), warnings })
         ))
       .handle("delete", ({ path }) => about(path, webhooks.remove))
       .handle("rotateSecret", ({ path, payload }) =>

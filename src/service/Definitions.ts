@@ -10,7 +10,7 @@ import { type Caller, reach } from "../domain/Client.ts"
 import * as Ids from "../domain/Ids.ts"
 import type { ClientId, WebhookId } from "../domain/Ids.ts"
 import type { Page, PageRequest } from "../domain/Page.ts"
-import { type Forbidden, type Invalid, NotFound } from "../domain/Refusal.ts"
+import { type Forbidden, type Invalid, type Issue, NotFound } from "../domain/Refusal.ts"
 import type { Webhook } from "../domain/Webhook.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import {
@@ -31,6 +31,13 @@ import * as AuditChanges from "./AuditChanges.ts"
 import * as Registration from "./Registration.ts"
 import * as Rotation from "./Rotation.ts"
 
+/** A webhook after its owner's changes. */
+export interface Updated {
+  readonly webhook: Webhook
+  /** Of what was said just now: accepted, and worth a second look. */
+  readonly warnings: ReadonlyArray<Issue>
+}
+
 /** A webhook with its new secret, which is shown this once. */
 export interface Registered {
   readonly webhook: Webhook
@@ -49,12 +56,12 @@ export interface Definitions {
   readonly register: (
     caller: Caller,
     input: Registration.NewWebhook
-  ) => Effect.Effect<Registered, Refused | Invalid>
+  ) => Effect.Effect<Registered & Updated, Refused | Invalid>
   readonly update: (
     caller: Caller,
     id: WebhookId,
     changes: Registration.WebhookChanges
-  ) => Effect.Effect<Webhook, Refused | Invalid>
+  ) => Effect.Effect<Updated, Refused | Invalid>
   readonly rotateSecret: (
     caller: Caller,
     id: WebhookId,
@@ -102,7 +109,7 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
           Spans.definition("created", id)
         )
         yield* Effect.logInfo("webhook registered", { webhookId: id, clientId })
-        return { webhook, secret }
+        return { webhook, secret, warnings: yield* Registration.warningsOf(webhook.url) }
       }, Effect.provide(context)),
       update: Effect.fn("WebhookService.update")(function*(caller, id, changes) {
         yield* authorize(caller, "write")
@@ -114,7 +121,7 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
         )
         yield* PubSub.publish(signals, Signal.WorkArrived())
         yield* Effect.logInfo("webhook updated", { webhookId: id, clientId: webhook.clientId })
-        return webhook
+        return { webhook, warnings: changes.url === undefined ? [] : yield* Registration.warningsOf(webhook.url) }
       }, Effect.provide(context)),
       rotateSecret: Effect.fn("WebhookService.rotateSecret")(function*(caller, id, request) {
         yield* authorize(caller, "write")

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import { ClientId, type WebhookId } from "../domain/Ids.ts"
 import { Moment } from "../domain/Moment.ts"
-import { Invalid } from "../domain/Refusal.ts"
+import { Invalid, type Issue } from "../domain/Refusal.ts"
 import { SignatureScheme } from "../domain/SignatureScheme.ts"
 import * as Webhook from "../domain/Webhook.ts"
 import type { Definition, SealedWebhook } from "../persistence/WebhookStore.ts"
@@ -129,6 +129,21 @@ const guardUrl = (url: string) =>
       onLeft: ({ code, message }) => Effect.fail(Invalid.one("url", code, message)),
       onRight: ({ url }) => Effect.succeed(url.href)
     }))
+
+/** What is worth a second look in a URL that was accepted. */
+export const warningsOf = (url: string): Effect.Effect<ReadonlyArray<Issue>, never, UrlGuard> =>
+  Effect.map(UrlGuard, (guard) =>
+    Either.match(guard.check(url), {
+      onLeft: () => [],
+      onRight: ({ mixedScripts, unicodeHost, url: { hostname } }) => mixedScripts ? [mixed(unicodeHost, hostname)] : []
+    }))
+
+const mixed = (unicodeHost: string, hostname: string): Issue => ({
+  path: "url",
+  code: "url_mixed_scripts",
+  message: `The host ${unicodeHost} (${hostname}) mixes alphabets within a word, as look-alikes of known names do; ` +
+    "make sure that it is the one you mean."
+})
 
 interface Identity {
   readonly id: WebhookId

@@ -131,7 +131,8 @@ const make = Effect.gen(function*() {
       return yield* webhooks.register(caller, input)
     }),
     updateWebhook: Effect.fn("Webhooks.updateWebhook")(function*(webhook, client, changes) {
-      return yield* webhooks.update(yield* actingFor(client), yield* webhookId(webhook), yield* webhookChanges(changes))
+      const caller = yield* actingFor(client)
+      return (yield* webhooks.update(caller, yield* webhookId(webhook), yield* webhookChanges(changes))).webhook
     }),
     rotateWebhookSecret: Effect.fn("Webhooks.rotateWebhookSecret")(function*(webhook, client, options = {}) {
       const { overlapSeconds = Rotation.overlapSecondsDefault, secret } = options

@@ -100,7 +100,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Webhooks", (it
   it.effect("a change changes what it names and nothing else", () =>
     Effect.gen(function*() {
       const { a } = yield* ApiTest
-      const { secret: _, ...before } = yield* Rows.register(a.client, { headers: { "x-a": "1" } })
+      const { secret: _, warnings: __, ...before } = yield* Rows.register(a.client, { headers: { "x-a": "1" } })
       const changes: ReadonlyArray<Readonly<Record<string, unknown>>> = [
         { name: "CRM" },
         { name: null },
@@ -123,12 +123,33 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Webhooks", (it
           ? { deactivation_reason: change["is_active"] === true ? null : "owner" }
           : {}
         Object.assign(expected, change, reason, { updated_at: json.updated_at })
-        assert.deepStrictEqual(json, expected)
+        assert.deepStrictEqual(json, { ...expected, warnings: [] })
         assert.deepStrictEqual(yield* Rows.read(a.client, `/api/webhooks/${before.id}`), expected)
       }
       const renamed = yield* a.client.patch(`/api/webhooks/${before.id}`, { headers: { "x-b": "2" } })
       assert.deepStrictEqual(renamed.json.headers, { "x-b": "********" }, "headers are replaced as a whole")
       assert.deepStrictEqual((yield* a.client.patch(`/api/webhooks/${before.id}`, { headers: {} })).json.headers, {})
+    }))
+
+  it.effect("A8 a host in two alphabets is accepted with a warning that shows both its spellings", () =>
+    Effect.gen(function*() {
+      const { a } = yield* ApiTest
+      const [lookalike, url] = ["https://p\u0430ypal.com/", "https://xn--pypal-4ve.com/"]
+      const { warnings: [warning, ...others], ...registered } = yield* Rows.register(a.client, { url: lookalike })
+      assert.strictEqual(registered.url, url)
+      assert.deepStrictEqual({ ...warning, message: "" }, { path: "url", code: "url_mixed_scripts", message: "" })
+      assert.include(warning.message, "p\u0430ypal.com")
+      assert.include(warning.message, "xn--pypal-4ve.com")
+      assert.isEmpty(others)
+      const change = (fields: object) =>
+        Effect.map(
+          a.client.patch(`/api/webhooks/${registered.id}`, fields),
+          (answer) => expectStatus(answer, 200).json.warnings
+        )
+      assert.deepStrictEqual(yield* change({ name: "said before" }), [])
+      assert.deepStrictEqual(yield* change({ url: "https://b\u00fccher.example/" }), [])
+      assert.deepStrictEqual(yield* change({ url: lookalike }), [warning])
+      assert.notProperty(yield* Rows.read(a.client, `/api/webhooks/${registered.id}`), "warnings")
     }))
 
   it.effect("K80 nobody changes whose a webhook is, or what we count", () =>
