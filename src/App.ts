@@ -90,7 +90,10 @@ const transport = (config: AppConfig) => {
   const own = config.port === 0 ? [] : listeningOn(config.host, config.port)
   const policy = AddressPolicy.layer({ ...config.url, disallowed: [...config.url.disallowed, ...own] })
   return Layer.merge(
-    WebhookClient.layer({ userAgent: config.userAgent }),
+    WebhookClient.layer({
+      userAgent: config.userAgent,
+      nameservers: config.nameServers.length === 0 ? undefined : config.nameServers
+    }),
     UrlGuard.layer({ schemes: config.url.schemes, ownHosts: [`${config.host}:${config.port}`] })
   ).pipe(Layer.provide(policy))
 }

@@ -9,6 +9,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { EncryptionKeys } from "./signing/EncryptionKeys.ts"
 import { AddressRangeFromString } from "./transport/AddressRange.ts"
+import { NameServer } from "./transport/Resolver.ts"
 
 /** One setting. `expected` completes the sentence that a bad value is answered with. */
 const setting = <A, I extends string>(
@@ -129,6 +130,7 @@ export const AppConfig = Config.all({
     leaseSeconds: integer("LEASE_SECONDS", 6, 300, 30),
     pollIntervalMs: integer("POLL_INTERVAL_MS", 50, 60_000, 1_000)
   }).pipe(Config.nested("WEBHOOKS_DISPATCHER")),
+  nameServers: list("WEBHOOKS_DNS_SERVERS", NameServer, []),
   url: Config.all({
     schemes: list("WEBHOOKS_ALLOWED_URL_SCHEMES", Schema.Literal("https", "http"), ["https"]),
     disallowed: list("WEBHOOKS_DISALLOWED_IP_RANGES_FOR_URL", AddressRangeFromString, []),

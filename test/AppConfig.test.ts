@@ -58,6 +58,7 @@ describe("AppConfig", () => {
         maxDelayMs: 43_200_000,
         backoffFactor: 6
       })
+      assert.deepStrictEqual(config.nameServers, [])
       assert.deepStrictEqual({ ...config.url }, { schemes: ["https"], disallowed: [], allowed: [] })
       assert.strictEqual(config.dispatcher.leaseSeconds, 30)
       assert.isTrue(Option.isNone(config.database.url))
@@ -121,6 +122,8 @@ describe("AppConfig", () => {
         WEBHOOKS_DISALLOWED_IP_RANGES_FOR_URL: "8.8.8.0/24, 2001:4860::/32,",
         WEBHOOKS_ALLOWED_IP_RANGES_FOR_URL: "127.0.0.1/32:9000,[::1/128]:8080"
       })
+      const servers = ["9.9.9.9", "10.0.0.2:5353", "2620:fe::fe", "[2620:fe::fe]:53", "[::1]"]
+      assert.deepStrictEqual((yield* read({ WEBHOOKS_DNS_SERVERS: servers.join(", ") })).nameServers, servers)
       assert.deepStrictEqual(url.schemes, ["https", "http"])
       assert.deepStrictEqual(url.disallowed.map(String), ["8.8.8.0/24", "2001:4860::/32"])
       assert.deepStrictEqual(url.allowed.map(String), ["127.0.0.1/32:9000", "[::1/128]:8080"])
@@ -139,6 +142,11 @@ describe("AppConfig", () => {
         ["OTEL_EXPORTER_OTLP_ENDPOINT", "collector", ["collector", "URL"]],
         ["WEBHOOKS_ALLOWED_URL_SCHEMES", "https,ftp", [`"ftp"`, `"https"`, `"http"`]],
         ["WEBHOOKS_DISALLOWED_IP_RANGES_FOR_URL", "10.0.0.0/33", ["10.0.0.0/33"]],
+        ["WEBHOOKS_DNS_SERVERS", "9.9.9.9,dns.quad9.net", [`"dns.quad9.net"`, "ip or ip:port"]],
+        ["WEBHOOKS_DNS_SERVERS", "9.9.9.9:0", [`"9.9.9.9:0"`]],
+        ["WEBHOOKS_DNS_SERVERS", "[::1]:70000", [`"[::1]:70000"`]],
+        ["WEBHOOKS_DNS_SERVERS", "fe80::1%eth0", [`"fe80::1%eth0"`]],
+        ["WEBHOOKS_DNS_SERVERS", "[9.9.9.9", [`"[9.9.9.9"`]],
         ["WEBHOOKS_ALLOWED_IP_RANGES_FOR_URL", "10.0.0.1/8", ["did you mean", "10.0.0.0/8"]]
       ] as const
       for (const [name, value, wanted] of cases) {

@@ -7,7 +7,9 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import * as dns from "node:dns"
+import { isIP } from "node:net"
 import { after } from "./Timer.ts"
 
 export class DnsFailure extends Data.TaggedError("DnsFailure")<{
@@ -21,6 +23,20 @@ export interface ResolverOptions {
   /** How long the first try of a question waits; c-ares doubles it for the second. */
   readonly tryTimeoutMs?: number | undefined
 }
+
+const nameServer = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+))(?::(\d{1,5}))?|([0-9a-fA-F:.]+))$/
+
+/** A name server in settings. */
+export const NameServer = Schema.String.pipe(
+  Schema.filter((text) => {
+    const [, bracketed, dotted, port, bare] = nameServer.exec(text) ?? []
+    const isPort = port === undefined || (Number(port) >= 1 && Number(port) <= 65_535)
+    return isIP(bracketed ?? dotted ?? bare ?? "") !== 0 && isPort
+      ? true
+      : `"${text}" is not a name server: expected ip or ip:port, as in 9.9.9.9, 10.0.0.2:5353 or [2620:fe::fe]:53`
+  }),
+  Schema.annotations({ identifier: "NameServer" })
+)
 
 /** A name may list hundreds of addresses; every one considered is one that policy has to allow. */
 export const addressesMax = 16
