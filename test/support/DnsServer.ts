@@ -44,9 +44,8 @@ export const make = (
       asked.push(key)
       return answer === "hang" ? null : encode(packet.id ?? 0, question, answer)
     }
-    const udp = yield* bindUdp(respond)
-    if (tcp) yield* listenTcp(udp.address().port, respond)
-    return { nameserver: `127.0.0.1:${udp.address().port}`, asked }
+    const port = yield* listen(respond, tcp)
+    return { nameserver: `127.0.0.1:${port}`, asked }
   })
 
 const encode = (id: number, question: dnsPacket.Question, answer: Exclude<DnsAnswer, "hang">): Buffer => {
@@ -66,6 +65,14 @@ const encode = (id: number, question: dnsPacket.Question, answer: Exclude<DnsAns
   }))
   return dnsPacket.encode({ ...base, flags, answers: [...alias, ...addresses] })
 }
+
+/** On one port for both: somebody else may have the one for TCP that was free for UDP, so it tries a few. */
+const listen = (respond: (query: Buffer) => Buffer | null, tcp: boolean) =>
+  Effect.gen(function*() {
+    const { port } = (yield* bindUdp(respond)).address()
+    if (tcp) yield* listenTcp(port, respond)
+    return port
+  }).pipe(Effect.sandbox, Effect.retry({ times: 5 }), Effect.orDie)
 
 const bindUdp = (respond: (query: Buffer) => Buffer | null) =>
   Effect.acquireRelease(
@@ -105,6 +112,7 @@ const listenTcp = (port: number, respond: (query: Buffer) => Buffer | null) =>
           }
         })
       })
+      server.once("error", (error) => resume(Effect.die(error)))
       server.listen(port, "127.0.0.1", () => resume(Effect.succeed(server)))
     }),
     (server) => Effect.sync(() => server.close())
