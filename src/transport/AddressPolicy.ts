@@ -9,6 +9,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import { networkInterfaces } from "node:os"
 import { type Address, AddressRange, parseAddress, parseRange } from "./AddressRange.ts"
 
 export interface AddressPolicyOptions {
@@ -52,21 +53,28 @@ export const make = ({ allowed, disallowed }: AddressPolicyOptions): Context.Tag
 })
 
 /**
- * The ranges to close so that no delivery reaches this service itself: its own address and port, and every loopback
- * address where it listens on loopback or on all addresses. A name is for `UrlGuard`'s `ownHosts`.
+ * The ranges to close so that no delivery reaches this service itself: its own address and port; where it listens on
+ * loopback every loopback address; where it listens on all addresses these and what the machine's interfaces have now.
+ * A name is for `UrlGuard`'s `ownHosts`.
  */
 export const listeningOn = (host: string, port: number): ReadonlyArray<AddressRange> => {
   const address = parseAddress(host)
-  const everywhere = address === null || address.value === 0n || isLoopback(address)
-  return everywhere
-    ? loopback.map(({ range }) => AddressRange.make({ ...range, port }))
-    : [AddressRange.make({
-      family: address.family,
-      base: address.value,
-      prefix: address.family === 4 ? 32 : 128,
-      port
-    })]
+  const onLoopback = loopback.map(({ range }) => AddressRange.make({ ...range, port }))
+  // A name may stand for any of them.
+  if (address === null || address.value === 0n) {
+    return [...onLoopback, ...interfaceAddresses().map((own) => only(own, port))]
+  }
+  return isLoopback(address) ? onLoopback : [only(address, port)]
 }
+
+const only = ({ family, value }: Address, port: number): AddressRange =>
+  AddressRange.make({ family, base: value, prefix: family === 4 ? 32 : 128, port })
+
+const interfaceAddresses = (): ReadonlyArray<Address> =>
+  Object.values(networkInterfaces())
+    .flatMap((addresses = []) => addresses.filter(({ internal }) => !internal))
+    .map(({ address }) => parseAddress(address))
+    .filter((address) => address !== null)
 
 const logExceptions = (allowed: ReadonlyArray<AddressRange>) =>
   allowed.length === 0

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either, FastCheck as fc, HashMap, Layer, Logger } from "effect"
+import { networkInterfaces } from "node:os"
 import {
   AddressPolicy,
   type AddressPolicyOptions,
@@ -8,6 +9,8 @@ import {
   Verdict
 } from "../../src/transport/AddressPolicy.ts"
 import { parseAddress, parseRange } from "../../src/transport/AddressRange.ts"
+import { embeddings as embeddingsByCarrier } from "../support/AddressSpellings.ts"
+import { forbiddenIPv4 as forbiddenIPv4Ranges, forbiddenIPv6 } from "../support/ForbiddenAddresses.ts"
 
 const ranges = (...texts: ReadonlyArray<string>) => texts.map((text) => Either.getOrThrow(parseRange(text)))
 
@@ -16,49 +19,25 @@ const check = (ip: string, port = 443, options: Partial<AddressPolicyOptions> = 
 
 const allows = (...request: Parameters<typeof check>) => Verdict.$is("Allowed")(check(...request))
 
-const edgesOfForbiddenIPv4 = [
-  ["0.0.0.0", "0.255.255.255"],
-  ["10.0.0.0", "10.255.255.255"],
-  ["100.64.0.0", "100.127.255.255"],
-  ["127.0.0.0", "127.255.255.255"],
-  ["168.63.129.16", "168.63.129.16"],
-  ["169.254.0.0", "169.254.255.255"],
-  ["172.16.0.0", "172.31.255.255"],
-  ["192.0.0.0", "192.0.0.255"],
-  ["192.0.2.0", "192.0.2.255"],
-  ["192.31.196.0", "192.31.196.255"],
-  ["192.52.193.0", "192.52.193.255"],
-  ["192.88.99.0", "192.88.99.255"],
-  ["192.168.0.0", "192.168.255.255"],
-  ["192.175.48.0", "192.175.48.255"],
-  ["198.18.0.0", "198.19.255.255"],
-  ["198.51.100.0", "198.51.100.255"],
-  ["203.0.113.0", "203.0.113.255"],
-  ["224.0.0.0", "255.255.255.255"]
-] as const
+const edgesOfForbiddenIPv4 = forbiddenIPv4Ranges.map(([first, last]) => [first, last] as const)
 
 const numberOf = (ip: string) => parseAddress(ip)?.value ?? 0n
 const dotted = (value: bigint) => [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 0xffn).join(".")
-const hextets = (value: bigint) => `${(value >> 16n).toString(16)}:${(value & 0xffffn).toString(16)}`
+
+const isWithinOne = (value: bigint) =>
+  edgesOfForbiddenIPv4.some(([first, last]) => value >= numberOf(first) && value <= numberOf(last))
 
 const forbiddenIPv4 = fc.constantFrom(...edgesOfForbiddenIPv4).chain(([first, last]) =>
   fc.bigInt({ min: numberOf(first), max: numberOf(last) })
 )
 
 /** Every way of putting an IPv4 address into the text of an IPv6 address that some system honours. */
-const embeddings: ReadonlyArray<(value: bigint) => string> = [
-  (value) => `::ffff:${dotted(value)}`,
-  (value) => `::ffff:${hextets(value)}`,
-  (value) => `0:0:0:0:0:FFFF:${hextets(value).toUpperCase()}`,
-  (value) => `0000:0000:0000:0000:0000:ffff:${dotted(value)}`,
-  (value) => `::${dotted(value)}`,
-  (value) => `::ffff:0:${hextets(value)}`,
-  (value) => `64:ff9b::${dotted(value)}`,
-  (value) => `64:ff9b:1::${hextets(value)}`,
-  (value) => `2002:${hextets(value)}::1`,
-  (value) => `2001:0:1:2:3:4:${hextets(value ^ 0xffff_ffffn)}`,
-  (value) => `fe80::5efe:${dotted(value)}`
-]
+const embeddings = Object.values(embeddingsByCarrier).map((embed) => (value: bigint) => embed(Number(value)))
+
+/** The carriers that are nothing but another spelling. */
+const mapped = Object.entries(embeddingsByCarrier)
+  .filter(([carrier]) => carrier.startsWith("a mapped"))
+  .map(([, embed]) => (value: bigint) => embed(Number(value)))
 
 describe("AddressPolicy", () => {
   it("A4 refuses both edges of every special-purpose IPv4 range", () => {
@@ -68,36 +47,15 @@ describe("AddressPolicy", () => {
   it("allows what lies just outside the special-purpose IPv4 ranges", () => {
     const neighbours = edgesOfForbiddenIPv4
       .flatMap(([first, last]) => [numberOf(first) - 1n, numberOf(last) + 1n])
-      .filter((value) => value > 0n && value <= 0xffff_ffffn)
+      .filter((value) => value > 0n && value <= 0xffff_ffffn && !isWithinOne(value))
       .map(dotted)
-      .filter((ip) => !ip.startsWith("126.") && !ip.startsWith("223."))
     for (const ip of [...neighbours, "1.1.1.1", "8.8.8.8", "126.255.255.255", "128.0.0.0", "223.255.255.255"]) {
       assert.isTrue(allows(ip), ip)
     }
   })
 
   it("A4 allows of IPv6 only global unicast without its special-purpose parts", () => {
-    const forbidden = [
-      "::",
-      "::1",
-      "::7f00:1",
-      "100::1",
-      "1fff:ffff::1",
-      "2001::1",
-      "2001:1ff:ffff::1",
-      "2001:db8::1",
-      "2002:7f00:1::",
-      "2620:4f:8000::1",
-      "3fff::1",
-      "3fff:fff:ffff::1",
-      "4000::1",
-      "5f00::1",
-      "fc00::1",
-      "fd00:ec2::254",
-      "fe80::1",
-      "fec0::1",
-      "ff02::1"
-    ]
+    const forbidden = forbiddenIPv6.flatMap(([, ...addresses]) => addresses)
     for (const ip of forbidden) assert.isFalse(allows(ip), ip)
     for (const ip of ["2001:200::1", "2001:4860:4860::8888", "2606:4700::1111", "2a00:1450::1", "3ffe::1"]) {
       assert.isTrue(allows(ip), ip)
@@ -134,7 +92,7 @@ describe("AddressPolicy", () => {
     "A4 says of an IPv4 address in IPv6 what it says of the address",
     [
       fc.bigInt({ min: 0n, max: 0xffff_ffffn }),
-      fc.constantFrom(...embeddings.slice(0, 4))
+      fc.constantFrom(...mapped)
     ],
     ([value, spell]) => assert.strictEqual(allows(spell(value)), allows(dotted(value))),
     {
@@ -191,9 +149,21 @@ describe("AddressPolicy", () => {
     const closed = (host: string) => listeningOn(host, 4400).map(String)
     assert.deepStrictEqual(closed("8.8.8.8"), ["8.8.8.8/32:4400"])
     assert.deepStrictEqual(closed("2606:4700::1111"), ["[2606:4700::1111/128]:4400"])
-    // A name may mean any address of this machine.
-    for (const host of ["127.0.0.5", "::1", "0.0.0.0", "::", "localhost", "hooks.internal"]) {
+    for (const host of ["127.0.0.5", "::1"]) {
       assert.deepStrictEqual(closed(host), ["127.0.0.0/8:4400", "[::1/128]:4400"], host)
+    }
+  })
+
+  it("A13 closes every address of the machine where the service listens on all, or on a name", () => {
+    const addresses = Object.values(networkInterfaces()).flatMap((all = []) => all.map(({ address }) => address))
+    for (const host of ["0.0.0.0", "::", "localhost", "hooks.internal"]) {
+      const disallowed = listeningOn(host, 4400)
+      const allowed = ranges("0.0.0.0/0", "::/0")
+      for (const ip of [...addresses, "127.9.9.9"]) {
+        assert.isFalse(allows(ip, 4400, { allowed, disallowed }), ip)
+        assert.isTrue(allows(ip, 4401, { allowed, disallowed }), ip)
+      }
+      assert.isTrue(allows("8.8.8.8", 4400, { disallowed }))
     }
   })
 
