@@ -159,9 +159,14 @@ const open = (
     // It stays for the socket's life: between here and undici's own listener an error must not crash the process.
     socket.on("error", (error: NodeJS.ErrnoException) =>
       fail(new SocketFailure({ phase: progress.phase, reason: error.code ?? error.message })))
-    socket.once("connect", () => {
+    // Before Node's own listener, which sends the first bytes of TLS: a forbidden peer gets none.
+    socket.prependOnceListener("connect", () => {
       progress.phase = target.secure ? "tls" : "connect"
-      const verdict = policy.check(socket.remoteAddress ?? "", target.port)
+      // A socket without a peer was reset in the moment since it was connected.
+      if (socket.remoteAddress === undefined) {
+        return fail(new SocketFailure({ phase: "connect", reason: "ECONNRESET" }))
+      }
+      const verdict = policy.check(socket.remoteAddress, target.port)
       if (Verdict.$is("Forbidden")(verdict)) {
         fail(new AddressBlocked({ literal: false, why: verdict.why }))
       }
