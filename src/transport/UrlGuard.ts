@@ -105,6 +105,8 @@ const parse = (raw: string, schemes: UrlGuardOptions["schemes"]): Either.Either<
       return yield* rejected("url_userinfo", "The URL holds a user name or password; send credentials in a header.")
     }
     const url = new URL(raw)
+    // Without one of its dots `1.1.1.1..`, a name, would become an address.
+    if (url.hostname.endsWith("..")) return yield* rejected("url_invalid", "The URL's host ends in an empty part.")
     // A fragment is never sent, and the dot that ends a full name is not part of a certificate's name.
     url.hash = ""
     url.hostname = url.hostname.replace(/\.$/, "")

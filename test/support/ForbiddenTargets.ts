@@ -85,8 +85,7 @@ const disguises = ({ port }: Ports): ReadonlyArray<ForbiddenTarget> => {
       `http://${inside}?@hooks.test/`,
       `http://${inside}/@hooks.test/`,
       `http://${inside}/..//hooks.test/`,
-      `HTTP://${inside}`,
-      `http://127.0.0.1..:${port}/`
+      `HTTP://${inside}`
     ].map(target("url_forbidden_address")),
     ...[
       `http://hooks.test &@${inside}#`,
@@ -105,6 +104,7 @@ const disguises = ({ port }: Ports): ReadonlyArray<ForbiddenTarget> => {
       `http://${inside}/ `,
       `http://${inside}/\u2028`,
       `http://127.0.0.1\u00a0:${port}/`,
+      `http://127.0.0.1..:${port}/`,
       `http://localhost..:${port}/`,
       `http://127.0.0.1%00.hooks.test:${port}/`,
       `http://127.0.0.1%23.hooks.test:${port}/`,

@@ -177,7 +177,7 @@ describe("UrlGuard", () => {
     assert.strictEqual(codeOf(`https://${label}a.com/`), "url_invalid")
     assert.isTrue(Either.isRight(check(`https://${label}.com/`)))
     assert.strictEqual(codeOf(`https://${[label, label, label, label].join(".")}.com/`), "url_invalid")
-    for (const host of ["a..b", ".a.b", "a.b..", "-a.com", "a-.com", "a!b.com"]) {
+    for (const host of ["a..b", ".a.b", "a.b..", "1.1.1.1..", "-a.com", "a-.com", "a!b.com"]) {
       assert.strictEqual(codeOf(`https://${host}/`), "url_invalid", host)
     }
   })
