@@ -39,6 +39,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Registration",
         last_successful_delivery_at: null,
         last_failure_at: null,
         secret_expires_at: null,
+        previous_secret_expires_at: null,
         warnings: []
       })
     }))
