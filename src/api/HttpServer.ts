@@ -15,6 +15,7 @@ import * as DeliveriesHandlers from "./DeliveriesHandlers.ts"
 import * as EventsHandlers from "./EventsHandlers.ts"
 import * as EventTypesHandlers from "./EventTypesHandlers.ts"
 import * as Failures from "./Failures.ts"
+import * as QueryString from "./QueryString.ts"
 import * as RequestBody from "./RequestBody.ts"
 import * as SystemHandlers from "./SystemHandlers.ts"
 import * as WebhooksHandlers from "./WebhooksHandlers.ts"
@@ -57,6 +58,7 @@ export const layer = (options: ApiOptions) =>
   HttpApiBuilder.serve(finish).pipe(
     Layer.provide(HttpApiSwagger.layer({ path: "/docs" })),
     Layer.provide(HttpApiBuilder.middlewareOpenApi({ path: "/openapi.json" })),
+    Layer.provide(QueryString.layer),
     Layer.provide(RequestBody.layer(options)),
     Layer.provide(Failures.layer),
     Layer.provide(api),

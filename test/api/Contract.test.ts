@@ -97,6 +97,9 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Contract", (it
         }
         const unknown = expectProblem(yield* ask("?surplus=1"), 422, "unknown_field")
         assert.strictEqual(unknown.json.errors[0].path, "surplus", name)
+        const prototype = expectProblem(yield* ask("?__proto__=1"), 422, "unknown_field")
+        assert.strictEqual(prototype.json.errors[0].path, "__proto__", name)
+        expectProblem(yield* ask("?%5f_proto%5f%5F"), 422, "unknown_field")
         for (const parameter of query) {
           const repeated = expectProblem(yield* ask(`?${parameter}=1&${parameter}=2`), 422, "invalid_value")
           assert.strictEqual(repeated.json.errors[0].path, parameter, name)
