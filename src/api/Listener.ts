@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import { createServer, type Server, type ServerResponse } from "node:http"
 import type { Socket } from "node:net"
+import * as NotHttp from "./NotHttp.ts"
 
 export interface Listener {
   readonly server: Server
@@ -28,6 +29,10 @@ export const make: Effect.Effect<Listener> = Effect.sync(() => {
     response.once("close", () => underWay.delete(response))
     // No listener but this one: the API is not there yet, or not any more.
     if (server.listenerCount("request") === 1) refuse(response)
+  })
+  server.on("clientError", (error, socket) => {
+    const isAnswering = Array.from(underWay).some((response) => response.socket === socket && response.headersSent)
+    NotHttp.refuse(error, socket, isAnswering)
   })
 
   const end = Effect.async<void>((resume) => {
