@@ -14,6 +14,7 @@ import * as Paging from "./Paging.ts"
 import * as PathId from "./PathId.ts"
 import * as Problem from "./Problem.ts"
 import * as SnakeCase from "./SnakeCase.ts"
+import * as WholeNumber from "./WholeNumber.ts"
 
 const deliveryFields = {
   ...Delivery.fields,
@@ -57,9 +58,11 @@ const HistoryQuery = SnakeCase.query({
   to: Schema.optional(Moment.annotations({ description: "Created before this moment." }))
 })
 
-const waitMs = Schema.NumberFromString.pipe(Schema.int(), Schema.between(0, 30_000)).annotations({
-  description: "Wait so many milliseconds at the most for the attempt, and answer with the delivery."
-})
+const waitMs = WholeNumber.between(
+  0,
+  30_000,
+  "Wait so many milliseconds at the most for the attempt, and answer with the delivery."
+)
 
 const path = Schema.Struct({ id: PathId.parameter("Delivery id: dlv_…") })
 

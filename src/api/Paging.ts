@@ -7,14 +7,16 @@ import { ClientId } from "../domain/Ids.ts"
 import type { Page, PageRequest } from "../domain/Page.ts"
 import { Invalid } from "../domain/Refusal.ts"
 import * as SnakeCase from "./SnakeCase.ts"
+import * as WholeNumber from "./WholeNumber.ts"
 
 const limitDefault = 50
 
 /** The query of every list. */
 export const fields = {
-  limit: Schema.optionalWith(Schema.NumberFromString.pipe(Schema.int(), Schema.between(1, 200)), {
-    default: () => limitDefault
-  }).annotations({ description: `Rows of one page, 1 to 200; ${limitDefault} where absent.` }),
+  limit: Schema.optionalWith(
+    WholeNumber.between(1, 200, `Rows of one page, 1 to 200; ${limitDefault} where absent.`),
+    { default: () => limitDefault }
+  ),
   cursor: Schema.optional(
     Schema.String.annotations({ description: "`page.next_cursor` of the page before." })
   )

@@ -144,7 +144,12 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Deliveries", (
         "from=yesterday",
         "to=1",
         "from=2025-02-20T00:00:00+99:99",
-        "limit=201"
+        "limit=201",
+        "limit=0x10",
+        "limit=1e1",
+        "limit=%205",
+        "limit=1.0",
+        "limit=%2B5"
       ]
       for (const query of refused) {
         const answer = yield* a.client.get(`/api/webhooks/${id}/deliveries?${query}`)

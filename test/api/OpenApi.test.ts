@@ -81,6 +81,16 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("OpenAPI", (it)
       }
     }))
 
+  it.effect("a number in a query is described as one, with its bounds", () =>
+    Effect.gen(function*() {
+      const { paths } = yield* documented
+      const schema = (path: string, method: string, name: string) =>
+        paths[path][method].parameters.find((parameter: Node) => parameter.name === name).schema
+      assert.deepInclude(schema("/api/events", "get", "limit"), { type: "integer", minimum: 1, maximum: 200 })
+      const wait = schema("/api/deliveries/{id}/retry", "post", "wait_ms")
+      assert.deepInclude(wait, { type: "integer", minimum: 0, maximum: 30_000 })
+    }))
+
   it.effect("nothing is left of errors that are never answered", () =>
     Effect.gen(function*() {
       const text = JSON.stringify(yield* documented)
