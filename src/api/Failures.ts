@@ -66,9 +66,13 @@ const messageLengthMax = 500
 /** Of a field that may be left out or null it is also said that this would have done: that is no news. */
 const withoutAsides = (issues: ReadonlyArray<Issue>): ReadonlyArray<Issue> => {
   const isAside = ({ message }: Issue) => /^Expected (null|undefined), actual /.test(message)
-  const explained = new Set(issues.filter((issue) => !isAside(issue)).map(pathIn))
+  const explained = new Set(issues.filter((issue) => !isAside(issue)).flatMap(pathsTo))
   return issues.filter((issue) => !isAside(issue) || !explained.has(pathIn(issue)))
 }
+
+/** Of the place that it is about, and of all that this lies in. */
+const pathsTo = ({ path }: Issue): ReadonlyArray<string> =>
+  Array.from({ length: path.length + 1 }, (_, depth) => path.slice(0, depth).map(String).join("."))
 
 const pathIn = ({ path }: Issue): string => path.map(String).join(".")
 
@@ -77,8 +81,24 @@ const issueOf = (issue: Issue): RefusalIssue => ({
   code: codes[issue._tag] ?? "invalid_value",
   message: issue._tag === "Unexpected"
     ? "There is no such field. See /docs for those there are."
-    : shortened(issue.message)
+    : shortened(readable(issue.message))
 })
+
+/** Effect names its own types, and repeats what it found: neither is for the one who asks. */
+const readable = (message: string): string => {
+  const expected = /^Expected ([^]+?), actual /.exec(message)?.[1]
+  if (expected === undefined) return message
+  const kind = kinds.find(([spelling]) => spelling.test(expected))
+  return `expected ${kind === undefined ? expected : kind[1]}`
+}
+
+const kinds: ReadonlyArray<readonly [RegExp, string]> = [
+  [/^(readonly \[|ReadonlyArray<)/, "an array"],
+  [/^(\{|JsonObject$|Struct \()/, "an object"],
+  [/^number$/, "a number"],
+  [/^string$/, "a string"],
+  [/^boolean$/, "true or false"]
+]
 
 const shortened = (message: string): string =>
   message.length > messageLengthMax ? `${message.slice(0, messageLengthMax)}…` : message

@@ -28,7 +28,10 @@ export const TimeoutMs = Schema.Int.pipe(
 )
 export const SignatureSchemes = Schema.Array(SignatureScheme).pipe(
   Schema.minItems(1),
-  Schema.annotations({ description: "Which signature headers the receiver gets." })
+  Schema.annotations({
+    description: "Which signature headers the receiver gets.",
+    message: () => `expected one or more of ${SignatureScheme.literals.join(", ")}`
+  })
 )
 
 export const Webhook = Schema.Struct({

@@ -22,7 +22,8 @@ import { UrlGuard } from "../transport/UrlGuard.ts"
 const HeaderName = Schema.String.pipe(Schema.filter((name) => name !== "__proto__"))
 
 const Headers = Schema.Record({ key: HeaderName, value: Schema.String }).annotations({
-  description: "Sent with every delivery. Encrypted at rest; their values are never read back."
+  description: "Sent with every delivery. Encrypted at rest; their values are never read back.",
+  message: () => "expected an object of header names and values"
 })
 
 export const SecretKey = Secret.ChosenSecret.annotations({
