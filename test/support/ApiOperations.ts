@@ -79,6 +79,14 @@ export const split = (operation: string): { readonly method: string; readonly pa
   return { method, path }
 }
 
+export interface Parameter {
+  readonly name: string
+  readonly in: "header" | "path" | "query"
+  readonly required: boolean
+  readonly description?: string
+  readonly schema: ReturnType<typeof JSON.parse>
+}
+
 /** An operation as the document describes it. */
 export interface Described {
   /** `POST /api/events`. */
@@ -87,6 +95,9 @@ export interface Described {
   readonly path: string
   readonly isSecured: boolean
   readonly query: ReadonlyArray<string>
+  readonly parameters: ReadonlyArray<Parameter>
+  /** By status, as the document has them. */
+  readonly responses: Readonly<Record<string, ReturnType<typeof JSON.parse>>>
   /** The JSON Schema of its body; undefined where it takes none. */
   readonly body: { readonly properties: object; readonly required: ReadonlyArray<string> } | undefined
 }
@@ -94,7 +105,7 @@ export interface Described {
 /** The operations of a parsed `/openapi.json`. */
 export const describe = (document: ReturnType<typeof JSON.parse>): ReadonlyArray<Described> =>
   Object.entries<Record<string, ReturnType<typeof JSON.parse>>>(document.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, { parameters = [], requestBody, security }]) => {
+    Object.entries(methods).map(([method, { parameters = [], requestBody, responses, security }]) => {
       const schema = requestBody?.content["application/json"].schema
       const name = schema?.["$ref"]?.split("/").at(-1)
       return {
@@ -102,6 +113,8 @@ export const describe = (document: ReturnType<typeof JSON.parse>): ReadonlyArray
         method: method.toUpperCase(),
         path,
         isSecured: security.length > 0,
+        parameters,
+        responses,
         query: parameters
           .filter((parameter: { readonly in: string }) => parameter.in === "query")
           .map((parameter: { readonly name: string }) => parameter.name),
