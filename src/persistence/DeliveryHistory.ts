@@ -65,6 +65,7 @@ export type Requeued = typeof Requeued.Type
 const list = (sql: SqlClient.SqlClient) =>
   SqlSchema.findAll({
     Request: Schema.Struct({
+      ...Reach.fields,
       webhook: WebhookUuid,
       status: Schema.NullOr(DeliveryStatus),
       eventType: Schema.NullOr(EventTypeName),
@@ -74,10 +75,10 @@ const list = (sql: SqlClient.SqlClient) =>
       rows: Schema.Int
     }),
     Result: DeliveryRow,
-    execute: ({ after, eventType, from, rows, status, to, webhook }) =>
+    execute: ({ after, eventType, from, only, rows, status, to, webhook }) =>
       sql`
         SELECT * FROM deliveries
-        WHERE webhook_id = ${webhook}
+        WHERE webhook_id = ${webhook} AND (${only}::text IS NULL OR client_id = ${only})
           AND (${status}::text IS NULL OR status = ${status})
           AND (${eventType}::text IS NULL OR event_type = ${eventType})
           AND (${from}::timestamptz IS NULL OR (id >= uuid_v7_floor(${from}::timestamptz) AND created_at >= ${from}))
@@ -93,16 +94,21 @@ const find = (sql: SqlClient.SqlClient) =>
     Result: Schema.Struct({ ...DeliveryRow.fields, body: Schema.String }),
     execute: ({ id, only }) =>
       sql`
-        SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event_id
+        SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event_id AND e.client_id = d.client_id
         WHERE d.id = ${id} AND (${only}::text IS NULL OR d.client_id = ${only})
       `
   })
 
 const attempts = (sql: SqlClient.SqlClient) =>
   SqlSchema.findAll({
-    Request: DeliveryUuid,
+    Request: Schema.Struct({ ...Reach.fields, id: DeliveryUuid }),
     Result: AttemptRow,
-    execute: (id) => sql`SELECT * FROM attempts WHERE delivery_id = ${id} ORDER BY number`
+    execute: ({ id, only }) =>
+      sql`
+        SELECT a.* FROM deliveries d JOIN attempts a ON a.delivery_id = d.id
+        WHERE d.id = ${id} AND (${only}::text IS NULL OR d.client_id = ${only})
+        ORDER BY a.number
+      `
   })
 
 const requeue = (sql: SqlClient.SqlClient) =>
@@ -118,7 +124,7 @@ const requeue = (sql: SqlClient.SqlClient) =>
         ), requeued AS (
           UPDATE deliveries d SET
             status = 'pending', next_retry_at = now(), charged_count = 0, delivered_at = NULL
-          FROM wanted w WHERE d.id = w.id AND w.lease_token IS NULL
+          FROM wanted w WHERE d.id = w.id AND d.client_id = w.client_id AND w.lease_token IS NULL
           RETURNING d.id
         )
         SELECT client_id, status, attempt_count, EXISTS (SELECT FROM requeued) AS requeued FROM wanted
@@ -127,6 +133,7 @@ const requeue = (sql: SqlClient.SqlClient) =>
 
 export class DeliveryHistory extends Context.Tag("deeper-hub-webhooks/persistence/DeliveryHistory")<DeliveryHistory, {
   readonly list: (
+    reach: Reach,
     webhook: WebhookId,
     filter: DeliveryFilter,
     page: Page.PageRequest
@@ -150,8 +157,8 @@ const make = Effect.gen(function*() {
     requeue: requeue(sql)
   }
   return DeliveryHistory.of({
-    list: (webhook, filter, page) =>
-      statements.list({ webhook, ...filter, after: page.after, rows: page.limit + 1 }).pipe(
+    list: (reach, webhook, filter, page) =>
+      statements.list({ ...reach, webhook, ...filter, after: page.after, rows: page.limit + 1 }).pipe(
         Effect.map((rows) => Page.fromRows(rows, page, (delivery) => toUuid(delivery.id))),
         PersistenceError.refail("DeliveryHistory.list")
       ),
@@ -161,7 +168,10 @@ const make = Effect.gen(function*() {
           onNone: () => Effect.succeedNone,
           onSome: (delivery) =>
             Effect.asSome(
-              Effect.map(statements.attempts(id), (rows) => ({ ...delivery, attempts: rows.map(attemptOf) }))
+              Effect.map(
+                statements.attempts({ ...reach, id }),
+                (rows) => ({ ...delivery, attempts: rows.map(attemptOf) })
+              )
             )
         })),
         PersistenceError.refail("DeliveryHistory.find")

@@ -119,12 +119,13 @@ const known = (sql: SqlClient.SqlClient) =>
 
 const deliveriesOf = (sql: SqlClient.SqlClient) =>
   SqlSchema.findAll({
-    Request: Schema.Array(EventUuid),
+    Request: Schema.Struct({ clientId: ClientId, ids: Schema.Array(EventUuid) }),
     Result: PublishedRow,
-    execute: (ids) =>
+    execute: ({ clientId, ids }) =>
       sql`
         SELECT e.id AS event_id, d.id AS delivery_id, d.webhook_id
-        FROM unnest(${ids}::uuid[]) AS e (id) LEFT JOIN deliveries d ON d.event_id = e.id
+        FROM unnest(${ids}::uuid[]) AS e (id)
+        LEFT JOIN deliveries d ON d.event_id = e.id AND d.client_id = ${clientId}
         ORDER BY d.id
       `
   })
@@ -156,7 +157,7 @@ const find = (sql: SqlClient.SqlClient) =>
       sql`
         SELECT e.*, coalesce(
           (SELECT json_agg(json_build_object('id', d.id, 'webhookId', d.webhook_id, 'status', d.status) ORDER BY d.id)
-           FROM deliveries d WHERE d.event_id = e.id), '[]') AS deliveries
+           FROM deliveries d WHERE d.event_id = e.id AND d.client_id = e.client_id), '[]') AS deliveries
         FROM events e WHERE e.id = ${id} AND (${only}::text IS NULL OR e.client_id = ${only})
       `
   })
@@ -197,7 +198,10 @@ const make = (ttlSeconds: number) =>
           onNone: () => Effect.suspend(() => publish(request)),
           onSome: (first) =>
             Buffer.compare(first.requestHash, requestHash) === 0
-              ? Effect.map(statements.deliveriesOf(first.eventIds), (rows) => byEvent(first.eventIds, rows))
+              ? Effect.map(
+                statements.deliveriesOf({ clientId: request.clientId, ids: first.eventIds }),
+                (rows) => byEvent(first.eventIds, rows)
+              )
               : Effect.fail(new IdempotencyConflict({ key }))
         })
       )

@@ -115,7 +115,8 @@ const update = (sql: SqlClient.SqlClient) =>
     execute: (w) =>
       sql`
         WITH forgotten AS (
-          DELETE FROM subscriptions WHERE webhook_id = ${w.id} AND pattern <> ALL(${w.events})
+          DELETE FROM subscriptions
+          WHERE client_id = ${w.clientId} AND webhook_id = ${w.id} AND pattern <> ALL(${w.events})
         ), subscribed AS (
           INSERT INTO subscriptions (client_id, pattern, webhook_id)
           SELECT ${w.clientId}, pattern, ${w.id} FROM unnest(${w.events}::text[]) AS pattern
@@ -177,7 +178,7 @@ const remove = (sql: SqlClient.SqlClient) =>
           WHERE id = ${id} AND (${only}::text IS NULL OR client_id = ${only}) AND deleted_at IS NULL
           RETURNING *
         ), unsubscribed AS (
-          DELETE FROM subscriptions USING removed WHERE webhook_id = removed.id
+          DELETE FROM subscriptions s USING removed r WHERE s.client_id = r.client_id AND s.webhook_id = r.id
         )
         SELECT * FROM removed
       `

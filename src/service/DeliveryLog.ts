@@ -81,7 +81,7 @@ const make = Effect.gen(function*() {
     ofWebhook: Effect.fn("DeliveryLog.ofWebhook")(function*(caller, webhook, filter, page) {
       yield* authorize(caller, "read")
       yield* Effect.flatMap(webhooks.find(reach(caller), webhook), found("webhook", webhook))
-      return yield* history.list(webhook, { ...filter, from: sinceEpoch(filter.from) }, page)
+      return yield* history.list(reach(caller), webhook, { ...filter, from: sinceEpoch(filter.from) }, page)
     }),
     find: (caller, id) => Effect.zipRight(authorize(caller, "read"), find(caller, id)),
     retry,

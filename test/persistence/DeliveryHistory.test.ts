@@ -128,13 +128,15 @@ layer(Stores.layer, Stores.options)("DeliveryHistory", (it) => {
         deliveries.filter(({ webhookId }) => webhookId === webhook.id).map(({ id }) => id)
       )
       const history = yield* DeliveryHistory
-      const first = yield* history.list(webhook.id, anything, { limit: 2, after: null })
-      const second = yield* history.list(webhook.id, anything, { limit: 2, after: first.next })
-      const third = yield* history.list(webhook.id, anything, { limit: 2, after: second.next })
+      const first = yield* history.list(everyone, webhook.id, anything, { limit: 2, after: null })
+      const second = yield* history.list(everyone, webhook.id, anything, { limit: 2, after: first.next })
+      const third = yield* history.list(everyone, webhook.id, anything, { limit: 2, after: second.next })
       const seen = [first, second, third].flatMap(({ data }) => data.map(({ id }) => id))
       assert.deepStrictEqual(seen, mine.toSorted().toReversed())
       assert.isNull(third.next)
-      assert.lengthOf((yield* history.list(neighbour.id, anything, { limit: 10, after: null })).data, 5)
+      assert.lengthOf((yield* history.list(everyone, neighbour.id, anything, { limit: 10, after: null })).data, 5)
+      const stranger = yield* Rows.makeClient("pages-stranger")
+      assert.isEmpty((yield* history.list({ only: stranger }, webhook.id, anything, { limit: 10, after: null })).data)
     }))
 
   it.effect("lists by status, by type and by time", () =>
@@ -142,8 +144,10 @@ layer(Stores.layer, Stores.options)("DeliveryHistory", (it) => {
       const { client, webhook } = yield* begin("filters")
       const history = yield* DeliveryHistory
       const list = (filter: Partial<DeliveryFilter>) =>
-        Effect.map(history.list(webhook.id, { ...anything, ...filter }, { limit: 10, after: null }), ({ data }) =>
-          data.map(({ eventType, status }) => `${eventType} ${status}`))
+        Effect.map(
+          history.list(everyone, webhook.id, { ...anything, ...filter }, { limit: 10, after: null }),
+          ({ data }) => data.map(({ eventType, status }) => `${eventType} ${status}`)
+        )
       for (const type of ["a", "b", "c"]) {
         yield* Rows.publish(client, type)
       }

@@ -151,7 +151,7 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       yield* Rows.publish(client, "deal.won")
       const history = yield* DeliveryHistory
       const filter = { status: "pending", eventType: null, from: null, to: null } as const
-      const waiting = yield* history.list(webhook.id, filter, { limit: 10, after: null })
+      const waiting = yield* history.list({ only: null }, webhook.id, filter, { limit: 10, after: null })
       assert.deepStrictEqual(waiting.data.map(({ hold }) => hold), ["deactivated", "deactivated", "deactivated"])
       assert.strictEqual(yield* store.releaseHolds, 0)
       const webhooks = yield* WebhookStore

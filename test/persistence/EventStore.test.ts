@@ -76,7 +76,10 @@ layer(Stores.layer, Stores.options)("EventStore", (it) => {
       const history = yield* DeliveryHistory
       const filter = { status: null, eventType: null, from: null, to: null }
       const held = (id: Ids.WebhookId) =>
-        Effect.map(history.list(id, filter, { limit: 5, after: null }), ({ data }) => data.map(({ hold }) => hold))
+        Effect.map(
+          history.list(everyone, id, filter, { limit: 5, after: null }),
+          ({ data }) => data.map(({ hold }) => hold)
+        )
       assert.deepStrictEqual(yield* held(gone.id), ["deactivated"])
       assert.deepStrictEqual(yield* held(on.id), [null])
     }))
