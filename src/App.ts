@@ -92,7 +92,9 @@ const transport = (config: AppConfig) => {
   return Layer.merge(
     WebhookClient.layer({
       userAgent: config.userAgent,
-      nameservers: config.nameServers.length === 0 ? undefined : config.nameServers
+      nameservers: config.nameServers.length === 0 ? undefined : config.nameServers,
+      // One webhook alone never takes all that its host may have: others may have the same one.
+      connectionsPerOrigin: 4 * config.dispatcher.concurrencyPerWebhook
     }),
     UrlGuard.layer({ schemes: config.url.schemes, ownHosts: [`${config.host}:${config.port}`] })
   ).pipe(Layer.provide(policy))

@@ -125,8 +125,8 @@ export const AppConfig = Config.all({
     backoffFactor: decimal("BACKOFF_FACTOR", 1, 100, 6)
   }).pipe(Config.nested("WEBHOOKS_RETRY_POLICY")),
   dispatcher: Config.all({
-    concurrency: integer("CONCURRENCY", 1, 1_024, 64),
-    queueCapacity: integer("QUEUE_CAPACITY", 1, 10_000, 64),
+    concurrency: integer("CONCURRENCY", 1, 4_096, 1_024),
+    concurrencyPerWebhook: integer("CONCURRENCY_PER_WEBHOOK", 1, 1_024, 64),
     leaseSeconds: integer("LEASE_SECONDS", 6, 300, 30),
     pollIntervalMs: integer("POLL_INTERVAL_MS", 50, 60_000, 1_000)
   }).pipe(Config.nested("WEBHOOKS_DISPATCHER")),

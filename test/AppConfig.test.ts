@@ -31,8 +31,8 @@ const numbers: ReadonlyArray<
   ["WEBHOOKS_RETRY_POLICY_BASE_DELAY_SECONDS", 0.01, 86_400, (config) => config.retryPolicy.baseDelayMs, 1_000],
   ["WEBHOOKS_RETRY_POLICY_MAX_DELAY_SECONDS", 0.01, 604_800, (config) => config.retryPolicy.maxDelayMs, 1_000],
   ["WEBHOOKS_RETRY_POLICY_BACKOFF_FACTOR", 1, 100, (config) => config.retryPolicy.backoffFactor],
-  ["WEBHOOKS_DISPATCHER_CONCURRENCY", 1, 1_024, (config) => config.dispatcher.concurrency],
-  ["WEBHOOKS_DISPATCHER_QUEUE_CAPACITY", 1, 10_000, (config) => config.dispatcher.queueCapacity],
+  ["WEBHOOKS_DISPATCHER_CONCURRENCY", 1, 4_096, (config) => config.dispatcher.concurrency],
+  ["WEBHOOKS_DISPATCHER_CONCURRENCY_PER_WEBHOOK", 1, 1_024, (config) => config.dispatcher.concurrencyPerWebhook],
   ["WEBHOOKS_DISPATCHER_LEASE_SECONDS", 6, 300, (config) => config.dispatcher.leaseSeconds],
   ["WEBHOOKS_DISPATCHER_POLL_INTERVAL_MS", 50, 60_000, (config) => config.dispatcher.pollIntervalMs]
 ]

@@ -56,7 +56,7 @@ export interface DeliveryFilter {
 
 /** What a wish to send again met: the delivery as it was, and whether it is due again now. */
 const Requeued = Schema.Struct({
-  ...DeliveryRow.pick("status", "attemptCount").fields,
+  ...DeliveryRow.pick("webhookId", "status", "attemptCount").fields,
   clientId: ClientId,
   requeued: Schema.Boolean
 })
@@ -118,7 +118,7 @@ const requeue = (sql: SqlClient.SqlClient) =>
     execute: ({ id, only }) =>
       sql`
         WITH wanted AS (
-          SELECT id, lease_token, client_id, status, attempt_count FROM deliveries
+          SELECT id, webhook_id, lease_token, client_id, status, attempt_count FROM deliveries
           WHERE id = ${id} AND (${only}::text IS NULL OR client_id = ${only})
           FOR UPDATE
         ), requeued AS (
@@ -127,7 +127,7 @@ const requeue = (sql: SqlClient.SqlClient) =>
           FROM wanted w WHERE d.id = w.id AND d.client_id = w.client_id AND w.lease_token IS NULL
           RETURNING d.id
         )
-        SELECT client_id, status, attempt_count, EXISTS (SELECT FROM requeued) AS requeued FROM wanted
+        SELECT webhook_id, client_id, status, attempt_count, EXISTS (SELECT FROM requeued) AS requeued FROM wanted
       `
   })
 

@@ -9,18 +9,18 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { DeliveryId } from "../domain/Ids.ts"
-import { type Claim, claim, type ClaimedDelivery, type ClaimRequest } from "./Claim.ts"
+import type { DeliveryId, WebhookId } from "../domain/Ids.ts"
+import { claim, type ClaimedDelivery, type ClaimRequest } from "./Claim.ts"
+import { type DueWebhooks, dueWebhooks } from "./DueWebhooks.ts"
 import * as Leases from "./Leases.ts"
 import { type Outcome, record } from "./Outcomes.ts"
 import { PersistenceError } from "./Postgres.ts"
 
 export class DeliveryStore extends Context.Tag("deeper-hub-webhooks/persistence/DeliveryStore")<DeliveryStore, {
-  /**
-   * Leases up to `limit` due deliveries: some of each webhook that has any, oldest first, so that no backlog keeps the
-   * others waiting. Those of a webhook that is switched off are put on hold instead.
-   */
-  readonly claim: (request: ClaimRequest) => Effect.Effect<Claim, PersistenceError>
+  /** Webhooks that have something due, from after this one on: some of them at a time, at most `visits`. */
+  readonly dueWebhooks: (after: WebhookId | null, visits?: number) => Effect.Effect<DueWebhooks, PersistenceError>
+  /** Leases due deliveries of these webhooks, oldest first. Those of a webhook that is switched off are put on hold. */
+  readonly claim: (request: ClaimRequest) => Effect.Effect<ReadonlyArray<ClaimedDelivery>, PersistenceError>
   /** Writes what came of attempts, in one statement; answers the deliveries whose lease still stood. */
   readonly record: (outcomes: ReadonlyArray<Outcome>) => Effect.Effect<ReadonlySet<DeliveryId>, PersistenceError>
   /** Gives back leased deliveries that were never sent. */
@@ -37,7 +37,9 @@ export class DeliveryStore extends Context.Tag("deeper-hub-webhooks/persistence/
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const claimDue = claim(sql)
+      const walk = dueWebhooks(sql)
       return DeliveryStore.of({
+        dueWebhooks: (after, visits) => walk(after, visits).pipe(PersistenceError.refail("DeliveryStore.dueWebhooks")),
         claim: (request) => claimDue(request).pipe(PersistenceError.refail("DeliveryStore.claim")),
         record: (outcomes) => record(sql, outcomes).pipe(PersistenceError.refail("DeliveryStore.record")),
         release: (deliveries) =>

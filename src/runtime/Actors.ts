@@ -5,8 +5,9 @@
  * delivery for each webhook that wants it, and only then answers. From there on the rows are what counts; everything in
  * memory may be lost at any moment.
  *
- *   Scheduler        claims what is due, under a lease, as much as the DeliveryQueue has room for
- *   DeliveryQueue    bounded hand-over; when it is full, rows wait in Postgres
+ *   Bulkhead         how many deliveries may be in hand, in all and of each webhook
+ *   Scheduler        claims what is due, under a lease, as much as the Bulkhead has room for
+ *   DeliveryQueue    the hand-over; what there is no room for waits in Postgres
  *   Dispatcher       a pool of fibers, one attempt each
  *   OutcomeRecorder  writes attempts, deliveries and the webhooks' counters in batches, under the lease
  *   CleanupWorker    partitions ahead of time, old idempotency keys and secrets
@@ -27,6 +28,7 @@
  * actor asks one question: which of the others must outlive it?
  */
 import * as Layer from "effect/Layer"
+import { Bulkhead } from "./Bulkhead.ts"
 import * as CleanupWorker from "./CleanupWorker.ts"
 import { DeliveryQueue } from "./DeliveryQueue.ts"
 import * as Dispatcher from "./Dispatcher.ts"
@@ -39,23 +41,28 @@ import type { BackoffPolicy } from "./Verdict.ts"
 export interface ActorsOptions {
   /** False: events are taken in and kept, and nothing is sent. */
   readonly enabled: boolean
+  /** Attempts under way at once, in all and to one webhook. */
   readonly concurrency: number
-  readonly queueCapacity: number
+  readonly concurrencyPerWebhook: number
   readonly leaseSeconds: number
   readonly pollIntervalMs: number
   readonly retryPolicy: BackoffPolicy
 }
 
+/** Events of the bus that are committed at once: these wait for the database, not for receivers. */
+const publishing = 64
+
 export const layer = (options: ActorsOptions) =>
-  EventListener.layer({ concurrency: options.concurrency }).pipe(
+  EventListener.layer({ concurrency: publishing }).pipe(
     Layer.provideMerge(ReencryptionWorker.layer),
     Layer.provideMerge(CleanupWorker.layer),
     Layer.provideMerge(options.enabled ? sending(options) : Layer.empty),
-    Layer.provideMerge(DeliveryQueue.layer(options.queueCapacity)),
+    Layer.provideMerge(DeliveryQueue.layer(options.concurrency)),
     Layer.provideMerge(OutcomeRecorder.layer)
   )
 
 const sending = (options: ActorsOptions) =>
   Scheduler.layer({ pollInterval: options.pollIntervalMs, leaseSeconds: options.leaseSeconds }).pipe(
-    Layer.provideMerge(Dispatcher.layer(options))
+    Layer.provideMerge(Dispatcher.layer(options)),
+    Layer.provide(Bulkhead.layer({ places: options.concurrency, placesPerWebhook: options.concurrencyPerWebhook }))
   )

@@ -1,6 +1,6 @@
 /**
- * The hand-over between Scheduler and Dispatcher. Bounded: a full queue ends the claiming, and what is due stays in
- * Postgres. What is still in it at the end goes back, unsent.
+ * The hand-over from Scheduler to Dispatcher. It takes what the Bulkhead has places for, so nothing waits in it while
+ * its lease runs; what is due beyond that stays in Postgres. What is still in it at the end goes back, unsent.
  */
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
@@ -21,8 +21,6 @@ export interface LeasedDelivery {
 export class DeliveryQueue extends Context.Tag("deeper-hub-webhooks/runtime/DeliveryQueue")<DeliveryQueue, {
   readonly take: Effect.Effect<LeasedDelivery>
   readonly offerAll: (deliveries: ReadonlyArray<LeasedDelivery>) => Effect.Effect<void>
-  /** How many more it takes. */
-  readonly room: Effect.Effect<number>
   readonly depth: Effect.Effect<number>
 }>() {
   static readonly layer = (capacity: number) => Layer.scoped(this, make(capacity))
@@ -31,12 +29,10 @@ export class DeliveryQueue extends Context.Tag("deeper-hub-webhooks/runtime/Deli
 const make = (capacity: number) =>
   Effect.gen(function*() {
     const queue = yield* Effect.acquireRelease(Queue.bounded<LeasedDelivery>(capacity), yield* makeGiveBack)
-    const depth = Effect.map(Queue.size(queue), (size) => Math.max(size, 0))
     return DeliveryQueue.of({
       take: Queue.take(queue),
       offerAll: (deliveries) => Effect.asVoid(Queue.offerAll(queue, deliveries)),
-      room: Effect.map(depth, (size) => capacity - size),
-      depth
+      depth: Effect.map(Queue.size(queue), (size) => Math.max(size, 0))
     })
   })
 

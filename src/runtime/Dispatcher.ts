@@ -1,9 +1,11 @@
 /**
- * A fixed pool of fibers on the DeliveryQueue, each sending one delivery at a time. Waiting for work is interruptible; an
+ * A fixed pool of fibers on the DeliveryQueue, one for each place of the Bulkhead, each sending one delivery at a time.
+ * Waiting for work is interruptible; an
  * attempt under way is not, so closing the layer lets every attempt end and its outcome reach the OutcomeRecorder.
  */
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
@@ -15,6 +17,7 @@ import type { Outcome } from "../persistence/Outcomes.ts"
 import { Courier } from "../service/Courier.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as Spans from "../telemetry/Spans.ts"
+import { Bulkhead } from "./Bulkhead.ts"
 import { DeliveryQueue, type LeasedDelivery, remainingMs } from "./DeliveryQueue.ts"
 import { OutcomeRecorder } from "./OutcomeRecorder.ts"
 import { Supervisor } from "./Supervisor.ts"
@@ -37,7 +40,7 @@ export const layer = (options: DispatcherOptions) =>
       const supervisor = yield* Supervisor
       const send = yield* makeSend(options)
       const worker = Effect.forever(
-        Effect.uninterruptibleMask((restore) => Effect.flatMap(restore(queue.take), send))
+        Effect.uninterruptibleMask((restore) => Effect.flatMap(restore(queue.take), (leased) => send(leased)))
       )
       const pool = Effect.all(Array.from({ length: options.concurrency }, () => worker), { concurrency: "unbounded" })
       yield* supervisor.supervise("Dispatcher", Effect.zipRight(pool, Effect.never))
@@ -49,6 +52,7 @@ const makeSend = (options: DispatcherOptions) =>
     const store = yield* DeliveryStore
     const courier = yield* Courier
     const recorder = yield* OutcomeRecorder
+    const bulkhead = yield* Bulkhead
 
     const attempt = (delivery: ClaimedDelivery, timeoutMs: number) =>
       courier.deliver({ ...delivery, deliveryId: delivery.id, timeoutMs }).pipe(
@@ -65,18 +69,32 @@ const makeSend = (options: DispatcherOptions) =>
         })
       )
 
-    return (leased: LeasedDelivery) =>
+    /** Answers how long the attempt took; null where none was made. */
+    const send = (leased: LeasedDelivery) =>
       Effect.gen(function*() {
         const { delivery } = leased
         // An attempt gets its whole time or is left to a fresh lease: never a shorter one that is charged all the same.
         const timeoutMs = Math.min(delivery.timeoutMs, options.leaseSeconds * 1_000 - leaseMarginMs)
-        if ((yield* remainingMs(leased)) < timeoutMs + leaseMarginMs / 2) return yield* giveBack(store, delivery)
+        if ((yield* remainingMs(leased)) < timeoutMs + leaseMarginMs / 2) {
+          yield* giveBack(store, delivery)
+          return null
+        }
         yield* Metric.modify(Metrics.inflight, 1)
-        const outcome = yield* attempt(delivery, timeoutMs)
+        const [took, outcome] = yield* Effect.timed(attempt(delivery, timeoutMs))
         yield* Metric.modify(Metrics.inflight, -1)
         yield* report(delivery, outcome)
         yield* recorder.record({ webhookId: delivery.webhookId, outcome })
-      }).pipe(Effect.annotateLogs({ deliveryId: leased.delivery.id, webhookId: leased.delivery.webhookId }))
+        return Duration.toMillis(took)
+      })
+
+    return (leased: LeasedDelivery) => {
+      const { id, webhookId } = leased.delivery
+      return send(leased).pipe(
+        Effect.tap((attemptMs) => bulkhead.leave(webhookId, attemptMs)),
+        Effect.tapErrorCause(() => bulkhead.leave(webhookId, null)),
+        Effect.annotateLogs({ deliveryId: id, webhookId })
+      )
+    }
   })
 
 const giveBack = (store: Context.Tag.Service<DeliveryStore>, delivery: ClaimedDelivery) =>

@@ -1,6 +1,10 @@
 /**
  * Brings due deliveries from Postgres to the DeliveryQueue: what was just published, retries whose time has come, the
- * backlog, and what a dead node left behind. A signal wakes it at once; the poll finds what no signal told of.
+ * backlog, and what a dead node left behind.
+ *
+ * Webhooks ask for a claim: when something was published for them, when the poll's walk finds them, and after a claim
+ * that may have left something. Those that the Bulkhead has room for are claimed for in the order in which they asked;
+ * the others are asked again when an attempt made room. So no claim looks at what it may not take.
  */
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
@@ -16,6 +20,7 @@ import type { WebhookId } from "../domain/Ids.ts"
 import { DeliveryStore } from "../persistence/DeliveryStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Signals } from "../telemetry/Signals.ts"
+import { type Allotment, Bulkhead } from "./Bulkhead.ts"
 import { DeliveryQueue } from "./DeliveryQueue.ts"
 import { Supervisor } from "./Supervisor.ts"
 
@@ -24,23 +29,27 @@ export interface SchedulerOptions {
   readonly leaseSeconds: number
 }
 
-/** At most this many deliveries a claim: the store's own bound. */
-const claimMax = 500
+/** Webhooks that ask at once; those beyond are found by the walk, which goes on when there is room. */
+const askingMax = 10_000
+
+/** Webhooks that may have something due, in the order in which they asked. */
+type Asking = Set<WebhookId>
+
+const ask = (asking: Asking, webhooks: Iterable<WebhookId>): void => {
+  for (const webhook of webhooks) {
+    if (asking.size >= askingMax) return
+    asking.add(webhook)
+  }
+}
 
 export const layer = (options: SchedulerOptions) =>
   Layer.scopedDiscard(
     Effect.gen(function*() {
-      const store = yield* DeliveryStore
       const supervisor = yield* Supervisor
-      const starved = yield* Ref.make(false)
-      const claimAll = yield* makeClaimAll(options, starved)
-      const wakeups = yield* makeWakeups(starved)
-
-      const sweep = Effect.gen(function*() {
-        const reclaimed = yield* store.reclaimExpired
-        if (reclaimed > 0) yield* Effect.logWarning("deliveries of an ended node are due again", { count: reclaimed })
-        yield* store.releaseHolds
-      })
+      const asking: Asking = new Set()
+      const claimAll = yield* makeClaimAll(options, asking)
+      const sweep = yield* makeSweep(asking)
+      const wakeups = yield* makeWakeups(asking)
 
       const poll = sweep.pipe(
         Effect.catchTag("PersistenceError", (error) =>
@@ -69,58 +78,88 @@ export const layer = (options: SchedulerOptions) =>
 
 /**
  * One place for a wake-up to wait in: any number of them mean the same, look again. An attempt that ended makes room,
- * which is news only if there was none.
+ * which is news only while somebody asks for it.
  */
-const makeWakeups = (starved: Ref.Ref<boolean>) =>
+const makeWakeups = (asking: Asking) =>
   Effect.gen(function*() {
     const wakeups = yield* Effect.acquireRelease(Queue.sliding<void>(1), Queue.shutdown)
-    yield* Stream.fromPubSub(yield* Signals).pipe(
-      Stream.filterEffect((signal) => signal._tag === "WorkArrived" ? Effect.succeed(true) : Ref.get(starved)),
+    const signals = yield* Stream.fromPubSub(yield* Signals, { scoped: true })
+    yield* signals.pipe(
+      Stream.tap((signal) =>
+        Effect.sync(() => {
+          if (signal._tag === "WorkArrived") ask(asking, signal.webhookIds)
+        })
+      ),
+      Stream.filter(() => asking.size > 0),
       Stream.runForEach(() => Queue.offer(wakeups, undefined)),
       Effect.forkScoped
     )
     return wakeups
   })
 
-/** Claims until every webhook was visited and has nothing due, or until nothing fits. */
-const makeClaimAll = (options: SchedulerOptions, starved: Ref.Ref<boolean>) =>
+/** What no signal told of: leases that ran out, holds that were lifted, retries that became due. */
+const makeSweep = (asking: Asking) =>
   Effect.gen(function*() {
-    const queue = yield* DeliveryQueue
-    const claim = yield* makeClaim(options)
+    const store = yield* DeliveryStore
     const position = yield* Ref.make<WebhookId | null>(null)
-    // Some webhook of this walk gave its share and may have more: another walk follows.
-    const owed = yield* Ref.make(false)
 
     const step = Effect.gen(function*() {
-      const limit = Math.min(yield* queue.room, claimMax)
-      yield* Ref.set(starved, limit <= 0)
-      if (limit <= 0) return false
-      const { full, next } = yield* claim(limit, yield* Ref.get(position))
+      const { next, webhooks } = yield* store.dueWebhooks(yield* Ref.get(position))
+      ask(asking, webhooks)
       yield* Ref.set(position, next)
-      const more = full || (yield* Ref.get(owed))
-      yield* Ref.set(owed, next !== null && more)
-      return more || next !== null
+      return next !== null && asking.size < askingMax
     })
-    const pass = Effect.repeat(step, { while: (again) => again })
 
-    // A walk that was cut short for want of room began somewhere in the middle: the webhooks before that come after it.
-    return Effect.flatMap(Ref.get(position), (began) => began === null ? pass : Effect.zipRight(pass, pass))
+    return Effect.gen(function*() {
+      const reclaimed = yield* store.reclaimExpired
+      if (reclaimed > 0) yield* Effect.logWarning("deliveries of an ended node are due again", { count: reclaimed })
+      yield* store.releaseHolds
+      yield* Effect.repeat(step, { while: (again) => again })
+    })
   })
 
+/** Claims until nobody who asks has room. */
+const makeClaimAll = (options: SchedulerOptions, asking: Asking) =>
+  Effect.gen(function*() {
+    const bulkhead = yield* Bulkhead
+    const claim = yield* makeClaim(options)
+
+    const step = Effect.gen(function*() {
+      const allotted = yield* bulkhead.allot(asking)
+      if (allotted.length === 0) return false
+      // Before the claim: who asks while it is under way asks for the next one.
+      for (const { webhookId } of allotted) asking.delete(webhookId)
+      ask(asking, yield* claim(allotted))
+      return true
+    })
+    return Effect.repeat(step, { while: (again) => again })
+  })
+
+/** Answers the webhooks that gave as many as they were allotted, and so may have more. */
 const makeClaim = (options: SchedulerOptions) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
     const queue = yield* DeliveryQueue
+    const bulkhead = yield* Bulkhead
     const leaseNanos = BigInt(options.leaseSeconds) * 1_000_000_000n
 
-    return (limit: number, after: WebhookId | null) =>
+    return (webhooks: ReadonlyArray<Allotment>) =>
       Effect.uninterruptible(Effect.gen(function*() {
         const before = yield* Clock.currentTimeNanos
-        const leaseToken = randomUUID()
-        const claimed = yield* store.claim({ limit, leaseToken, leaseSeconds: options.leaseSeconds, after })
-        // Never waits: this fiber alone puts in, and asked for no more than fits.
-        yield* queue.offerAll(claimed.deliveries.map((delivery) => ({ delivery, leaseEndsAt: before + leaseNanos })))
+        const deliveries = yield* store.claim({
+          webhooks,
+          leaseToken: randomUUID(),
+          leaseSeconds: options.leaseSeconds
+        })
+        const claimed = deliveries.map(({ webhookId }) => webhookId)
+        yield* bulkhead.enter(claimed)
+        // Never waits: the queue takes as many as there are places.
+        yield* queue.offerAll(deliveries.map((delivery) => ({ delivery, leaseEndsAt: before + leaseNanos })))
         yield* Metric.set(Metrics.queueDepth, yield* queue.depth)
-        return claimed
+        const counts = new Map<WebhookId, number>()
+        for (const webhook of claimed) counts.set(webhook, (counts.get(webhook) ?? 0) + 1)
+        return webhooks.filter(({ most, webhookId }) => counts.get(webhookId) === most).map(({ webhookId }) =>
+          webhookId
+        )
       }))
   })

@@ -119,7 +119,7 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
           (current) => Registration.redefine(current, changes),
           AuditChanges.webhookUpdated(changes)
         )
-        yield* PubSub.publish(signals, Signal.WorkArrived())
+        yield* PubSub.publish(signals, Signal.WorkArrived({ webhookIds: [id] }))
         yield* Effect.logInfo("webhook updated", { webhookId: id, clientId: webhook.clientId })
         return { webhook, warnings: changes.url === undefined ? [] : yield* Registration.warningsOf(webhook.url) }
       }, Effect.provide(context)),
@@ -141,7 +141,7 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
         const webhook = yield* audit.record(caller, removed, AuditChanges.webhookDeleted).pipe(
           Spans.definition("deleted", id)
         )
-        yield* PubSub.publish(signals, Signal.WorkArrived())
+        yield* PubSub.publish(signals, Signal.WorkArrived({ webhookIds: [id] }))
         yield* Effect.logInfo("webhook deleted", { webhookId: id, clientId: webhook.clientId })
       })
     } satisfies Definitions

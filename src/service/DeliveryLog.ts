@@ -73,8 +73,8 @@ const make = Effect.gen(function*() {
     const requeued = Effect.flatMap(history.requeue(reach(caller), id), found<Requeued>("delivery", id)).pipe(
       Effect.filterOrFail((delivery) => delivery.requeued, () => underWay(id))
     )
-    yield* audit.record(caller, requeued, AuditChanges.deliveryRetried(id))
-    yield* PubSub.publish(signals, Signal.WorkArrived())
+    const { webhookId } = yield* audit.record(caller, requeued, AuditChanges.deliveryRetried(id))
+    yield* PubSub.publish(signals, Signal.WorkArrived({ webhookIds: [webhookId] }))
   })
 
   return DeliveryLog.of({

@@ -108,7 +108,8 @@ const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
         const replayed = published[0]?.eventId !== stored[0].id
         if (!replayed) {
           yield* count(inputs, published)
-          yield* PubSub.publish(signals, Signal.WorkArrived())
+          const webhookIds = published.flatMap(({ deliveries }) => deliveries.map(({ webhookId }) => webhookId))
+          yield* PubSub.publish(signals, Signal.WorkArrived({ webhookIds }))
           yield* Effect.forEach(published, Spans.eventPrepared(inputs), { discard: true })
         }
         return published.map(({ deliveries, eventId }): Receipt => ({ eventId, deliveries, replayed }))

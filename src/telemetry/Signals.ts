@@ -11,8 +11,8 @@ import type { DeliveryStatus } from "../domain/Delivery.ts"
 import type { DeliveryId, WebhookId } from "../domain/Ids.ts"
 
 export type Signal = Data.TaggedEnum<{
-  /** Deliveries were committed, requeued or released: there may be work. */
-  WorkArrived: {}
+  /** Deliveries of these webhooks were committed, requeued or released: there may be work. */
+  WorkArrived: { readonly webhookIds: ReadonlyArray<WebhookId> }
   /** An attempt's outcome is on record. */
   AttemptRecorded: {
     readonly deliveryId: DeliveryId

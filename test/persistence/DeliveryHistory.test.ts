@@ -1,7 +1,6 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, layer } from "@effect/vitest"
 import { DateTime, Effect, Option } from "effect"
-import { randomUUID } from "node:crypto"
 import { EventTypeName } from "../../src/domain/EventType.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import { type DeliveryFilter, DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
@@ -26,7 +25,7 @@ const retryable = {
 const attempt = (...changes: ReadonlyArray<Partial<Outcome>>) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
-    const { deliveries } = yield* store.claim({ limit: 100, leaseToken: randomUUID(), leaseSeconds: 30, after: null })
+    const deliveries = yield* Rows.claim(100)
     const outcomes = yield* Effect.forEach(deliveries, (delivery, i) => Rows.outcome(delivery, changes[i] ?? {}))
     yield* store.record(outcomes)
     return deliveries.map(({ id }) => id)
@@ -93,7 +92,7 @@ layer(Stores.layer, Stores.options)("DeliveryHistory", (it) => {
       const ids = yield* attempt(permanent, {})
       const history = yield* DeliveryHistory
       for (const [n, id] of ids.entries()) {
-        assert.deepStrictEqual(Option.getOrThrow(yield* history.requeue(only(client), id)), {
+        assert.deepInclude(Option.getOrThrow(yield* history.requeue(only(client), id)), {
           clientId: client,
           status: n === 0 ? "failed_permanent" : "delivered",
           attemptCount: 1,

@@ -6,6 +6,7 @@ import type { WebhookId } from "../../src/domain/Ids.ts"
 import { ClientStore } from "../../src/persistence/ClientStore.ts"
 import { DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
+import type { DueWebhooks } from "../../src/persistence/DueWebhooks.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
 import { WebhookStore } from "../../src/persistence/WebhookStore.ts"
@@ -23,8 +24,7 @@ const Stores = Layer.mergeAll(
 
 const everyone = { only: null }
 
-const claim = (limit: number, after: WebhookId | null = null, leaseSeconds = 30) =>
-  Effect.flatMap(DeliveryStore, (store) => store.claim({ limit, leaseToken: randomUUID(), leaseSeconds, after }))
+const { claim } = Rows
 
 /** Takes out of the way whatever an earlier test left due. */
 const settle = Effect.flatMap(SqlClient.SqlClient, (sql) => sql`DELETE FROM deliveries`)
@@ -40,40 +40,71 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       yield* Effect.replicateEffect(Rows.makeWebhook(client, ["deal.*"]), 5)
       yield* Effect.replicateEffect(Rows.publish(client, "deal.won"), 20, { concurrency: 4 })
       const claims = yield* Effect.replicateEffect(claim(20), 8, { concurrency: 8 })
-      const ids = claims.flatMap(({ deliveries }) => deliveries.map(({ id }) => id))
+      const ids = claims.flatMap((deliveries) => deliveries.map(({ id }) => id))
       assert.strictEqual(new Set(ids).size, ids.length)
       assert.strictEqual(ids.length, 100)
     }))
 
-  it.effect("a claim takes some of each webhook, however large one backlog is", () =>
+  it.effect("a claim takes of each webhook as many as it was allotted, the oldest first, and of no other", () =>
     Effect.gen(function*() {
       yield* settle
-      const client = yield* Rows.makeClient("fairness")
-      yield* Rows.makeWebhook(client, ["deal.won"])
-      yield* Effect.replicateEffect(Rows.publish(client, "deal.won"), 50, { concurrency: 4 })
-      const late = yield* Rows.makeWebhook(client, ["deal.lost"])
-      yield* Rows.publish(client, "deal.lost")
-      const { deliveries } = yield* claim(10)
-      assert.isTrue(deliveries.some(({ webhookId }) => webhookId === late.id))
+      const client = yield* Rows.makeClient("allotted")
+      const [many, few] = [yield* Rows.makeWebhook(client, ["deal.*"]), yield* Rows.makeWebhook(client, ["deal.won"])]
+      yield* Rows.makeWebhook(client, ["*"])
+      const published = yield* Effect.replicateEffect(Rows.publish(client, "deal.won"), 5)
+      const store = yield* DeliveryStore
+      const deliveries = yield* store.claim({
+        webhooks: [{ webhookId: many.id, most: 3 }, { webhookId: few.id, most: 1 }],
+        leaseToken: randomUUID(),
+        leaseSeconds: 30
+      })
+      const eventsOf = (id: WebhookId) =>
+        deliveries.filter(({ webhookId }) => webhookId === id).map(({ eventId }) => eventId)
+      const events = published.flatMap((one) => one.map(({ eventId }) => eventId))
+      assert.deepStrictEqual(eventsOf(many.id), events.slice(0, 3))
+      assert.deepStrictEqual(eventsOf(few.id), events.slice(0, 1))
+      assert.lengthOf(deliveries, 4)
     }))
 
-  it.effect("the walk goes on where the last claim ended, so every webhook has its turn", () =>
+  it.effect("the walk goes on where it ended, and tells of every webhook that has something due, once", () =>
     Effect.gen(function*() {
       yield* settle
       const client = yield* Rows.makeClient("walk")
-      yield* Effect.replicateEffect(Rows.makeWebhook(client, ["deal.won"]), 7)
+      const webhooks = yield* Effect.replicateEffect(Rows.makeWebhook(client, ["deal.won"]), 7)
+      yield* Rows.makeWebhook(client, ["deal.lost"])
       yield* Effect.replicateEffect(Rows.publish(client, "deal.won"), 3)
-      const seen = new Set<string>()
+      const store = yield* DeliveryStore
+      const seen: Array<WebhookId> = []
       let next: WebhookId | null = null
       for (let turn = 0; turn < 4; turn++) {
-        const claimed: {
-          readonly next: WebhookId | null
-          readonly deliveries: ReadonlyArray<{ webhookId: WebhookId }>
-        } = yield* claim(2, next)
-        for (const { webhookId } of claimed.deliveries) seen.add(webhookId)
-        next = claimed.next
+        const step: DueWebhooks = yield* store.dueWebhooks(next, 2)
+        seen.push(...step.webhooks)
+        next = step.next
       }
-      assert.strictEqual(seen.size, 7)
+      assert.isNull(next)
+      assert.deepStrictEqual(seen, webhooks.map(({ id }) => id).toSorted())
+    }))
+
+  it.effect("the walk passes by webhooks of which nothing is due yet, and what is leased", () =>
+    Effect.gen(function*() {
+      yield* settle
+      const client = yield* Rows.makeClient("later")
+      const [later, leased, due] = [
+        yield* Rows.makeWebhook(client, ["a.*"]),
+        yield* Rows.makeWebhook(client, ["b.*"]),
+        yield* Rows.makeWebhook(client, ["c.*"])
+      ]
+      yield* Effect.forEach(["a.a", "b.b"], (type) => Rows.publish(client, type))
+      const store = yield* DeliveryStore
+      const claimed = yield* claim(10)
+      const failed = { result: "failure_retryable", status: "failed_retryable", delayMs: 60_000 } as const
+      const one = claimed.find(({ webhookId }) => webhookId === later.id)
+      assert(one)
+      yield* store.record([yield* Rows.outcome(one, failed)])
+      assert.isTrue(claimed.some(({ webhookId }) => webhookId === leased.id))
+      yield* Rows.publish(client, "c.c")
+      const step = yield* store.dueWebhooks(null, 2)
+      assert.deepStrictEqual(step.webhooks.concat((yield* store.dueWebhooks(step.next, 2)).webhooks), [due.id])
     }))
 
   it.effect("a claimed delivery carries the body and the webhook", () =>
@@ -82,7 +113,7 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       const client = yield* Rows.makeClient("carries")
       const webhook = yield* Rows.makeWebhook(client, ["*"], { retryCount: 3 })
       yield* Rows.publish(client, "deal.won")
-      const { deliveries: [delivery] } = yield* claim(10)
+      const [delivery] = yield* claim(10)
       assert.strictEqual(delivery?.body, `{"data": {"n": 1}}`)
       assert.strictEqual(delivery?.webhookId, webhook.id)
       assert.strictEqual(delivery?.retryCount, 3)
@@ -95,7 +126,7 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       const client = yield* Rows.makeClient("fenced")
       yield* Rows.makeWebhook(client, ["*"])
       yield* Rows.publish(client, "deal.won")
-      const { deliveries: [delivery] } = yield* claim(1)
+      const [delivery] = yield* claim(1)
       assert(delivery)
       const store = yield* DeliveryStore
       const stale = yield* Rows.outcome(delivery, { leaseToken: randomUUID() })
@@ -120,7 +151,7 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       const client = yield* Rows.makeClient("tally")
       const webhook = yield* Rows.makeWebhook(client, ["*"])
       yield* Effect.replicateEffect(Rows.publish(client, "deal.won"), 6)
-      const { deliveries } = yield* claim(10)
+      const deliveries = yield* claim(10)
       const store = yield* DeliveryStore
       const failed = { result: "failure_retryable", status: "failed_retryable", delayMs: 60_000 } as const
       const outcomes = yield* Effect.forEach(deliveries, (delivery, i) =>
@@ -140,14 +171,14 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       const client = yield* Rows.makeClient("gone")
       const webhook = yield* Rows.makeWebhook(client, ["*"])
       yield* Effect.replicateEffect(Rows.publish(client, "deal.won"), 3)
-      const { deliveries: [delivery] } = yield* claim(1)
+      const [delivery] = yield* claim(1)
       assert(delivery)
       const store = yield* DeliveryStore
       const gone = { result: "failure_permanent", status: "failed_permanent", errorClass: "http_410" } as const
       yield* store.record([yield* Rows.outcome(delivery, gone)])
       const off = yield* webhookOf(webhook.id)
       assert.deepInclude(off, { isActive: false, deactivationReason: "gone" })
-      assert.lengthOf((yield* claim(10)).deliveries, 0)
+      assert.lengthOf(yield* claim(10), 0)
       yield* Rows.publish(client, "deal.won")
       const history = yield* DeliveryHistory
       const filter = { status: "pending", eventType: null, from: null, to: null } as const
@@ -161,7 +192,7 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
         (current) => Effect.succeed({ ...current, isActive: true, deactivationReason: null })
       )
       assert.strictEqual(yield* store.releaseHolds, 3)
-      assert.lengthOf((yield* claim(10)).deliveries, 3)
+      assert.lengthOf(yield* claim(10), 3)
     }))
 
   it.effect("a lease that ran out becomes an attempt with unknown outcome, and the delivery is due again", () =>
@@ -170,12 +201,12 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       const client = yield* Rows.makeClient("expired")
       yield* Rows.makeWebhook(client, ["*"])
       yield* Rows.publish(client, "deal.won")
-      const { deliveries: [delivery] } = yield* claim(1, null, 0)
+      const [delivery] = yield* claim(1, 0)
       assert(delivery)
       const store = yield* DeliveryStore
       assert.strictEqual(yield* store.reclaimExpired, 1)
       assert.strictEqual((yield* store.record([yield* Rows.outcome(delivery)])).size, 0, "the old lease is void")
-      const { deliveries: [again] } = yield* claim(1)
+      const [again] = yield* claim(1)
       assert.deepInclude(again, { id: delivery.id, attemptCount: 1, chargedCount: 0 })
       const history = yield* DeliveryHistory
       const { attempts } = Option.getOrThrow(yield* history.find(everyone, delivery.id))
@@ -189,7 +220,7 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       const webhook = yield* Rows.makeWebhook(client, ["*"])
       yield* Rows.publish(client, "deal.won")
       yield* Effect.flatMap(WebhookStore, (store) => store.remove(everyone, webhook.id))
-      const { deliveries: [delivery] } = yield* claim(1)
+      const [delivery] = yield* claim(1)
       assert.isNull(delivery?.secretSealed)
       assert.lengthOf((yield* Rows.publish(client, "deal.won"))[0]?.deliveries ?? [], 0)
     }))
@@ -200,14 +231,14 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       const client = yield* Rows.makeClient("requeue")
       yield* Rows.makeWebhook(client, ["*"])
       yield* Rows.publish(client, "deal.won")
-      const { deliveries: [delivery] } = yield* claim(1)
+      const [delivery] = yield* claim(1)
       assert(delivery)
       const store = yield* DeliveryStore
       const history = yield* DeliveryHistory
       assert.isFalse(Option.getOrThrow(yield* history.requeue(everyone, delivery.id)).requeued)
       yield* store.record([yield* Rows.outcome(delivery)])
       assert.isTrue(Option.getOrThrow(yield* history.requeue(everyone, delivery.id)).requeued)
-      const { deliveries: [again] } = yield* claim(1)
+      const [again] = yield* claim(1)
       assert.deepInclude(again, { id: delivery.id, attemptCount: 1, chargedCount: 0 })
     }))
 
@@ -217,13 +248,13 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       const client = yield* Rows.makeClient("release")
       yield* Rows.makeWebhook(client, ["*"])
       yield* Rows.publish(client, "deal.won")
-      const { deliveries } = yield* claim(1)
+      const deliveries = yield* claim(1)
       const store = yield* DeliveryStore
       yield* store.release(deliveries)
-      const { deliveries: [again] } = yield* claim(1)
+      const [again] = yield* claim(1)
       assert.strictEqual(again?.id, deliveries[0]?.id)
       assert.notStrictEqual(again?.leaseToken, deliveries[0]?.leaseToken)
       yield* store.release(deliveries)
-      assert.lengthOf((yield* claim(1)).deliveries, 0, "the old lease gives nothing back")
+      assert.lengthOf(yield* claim(1), 0, "the old lease gives nothing back")
     }))
 })

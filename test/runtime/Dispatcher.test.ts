@@ -5,6 +5,7 @@ import { RetryableFailure } from "../../src/domain/DeliveryError.ts"
 import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import { PersistenceError } from "../../src/persistence/Postgres.ts"
+import { Bulkhead } from "../../src/runtime/Bulkhead.ts"
 import { DeliveryQueue, type LeasedDelivery } from "../../src/runtime/DeliveryQueue.ts"
 import * as Dispatcher from "../../src/runtime/Dispatcher.ts"
 import { OutcomeRecorder, type PendingOutcome } from "../../src/runtime/OutcomeRecorder.ts"
@@ -23,6 +24,18 @@ interface Parts {
   readonly release?: Release
 }
 
+const places = 64
+
+/** What came of a claim: the places are taken, the deliveries in the queue. */
+const claim = (...deliveries: ReadonlyArray<LeasedDelivery>) =>
+  Effect.gen(function*() {
+    const bulkhead = yield* Bulkhead
+    yield* bulkhead.enter(deliveries.map(({ delivery }) => delivery.webhookId))
+    yield* offer(...deliveries)
+  })
+
+const free = Effect.flatMap(Bulkhead, (bulkhead) => bulkhead.free)
+
 /** The dispatcher between a queue and a recorder that keeps what it is told. */
 const pool = ({ concurrency = 2, deliver, leaseSeconds = 30, release = () => Effect.void }: Parts) =>
   Effect.gen(function*() {
@@ -33,6 +46,7 @@ const pool = ({ concurrency = 2, deliver, leaseSeconds = 30, release = () => Eff
       retryPolicy: { baseDelayMs: 10_000, maxDelayMs: 43_200_000, backoffFactor: 6 }
     }).pipe(
       Layer.provideMerge(DeliveryQueue.layer(16)),
+      Layer.provideMerge(Bulkhead.layer({ places, placesPerWebhook: places })),
       Layer.provide(Layer.succeed(OutcomeRecorder, {
         record: (outcome) => Effect.asVoid(Queue.offer(outcomes, outcome))
       })),
@@ -182,6 +196,63 @@ describe("Dispatcher", () => {
         assert.deepStrictEqual(yield* restarts, [1])
         yield* offer(yield* leased())
         assert.strictEqual((yield* Queue.take(outcomes)).outcome.status, "delivered")
+      }).pipe(Effect.provide(layer))
+    }))
+})
+
+describe("a place", () => {
+  it.scoped("is kept while its attempt is under way, and left when the outcome is handed over", () =>
+    Effect.gen(function*() {
+      const { layer, outcomes } = yield* pool({ deliver: () => Effect.delay(Effect.succeed(ok), 5_000) })
+      yield* Effect.gen(function*() {
+        yield* claim(yield* leased(), yield* leased())
+        yield* TestClock.adjust("4900 millis")
+        assert.strictEqual(yield* free, places - 2)
+        yield* TestClock.adjust("100 millis")
+        assert.strictEqual(yield* Queue.size(outcomes), 2)
+        assert.strictEqual(yield* free, places)
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.scoped("is left, too, where no attempt was made, and where the dispatcher dies of a delivery", () =>
+    Effect.gen(function*() {
+      const { layer } = yield* pool({ deliver: () => Effect.succeed(ok) })
+      yield* Effect.gen(function*() {
+        yield* claim(yield* leased(1))
+        yield* TestClock.adjust("1 millis")
+        assert.strictEqual(yield* free, places)
+        const { delivery, leaseEndsAt } = yield* leased()
+        Object.defineProperty(delivery, "timeoutMs", { get: () => assert.fail("boom") })
+        yield* claim({ delivery, leaseEndsAt })
+        yield* TestClock.adjust("200 millis")
+        assert.deepStrictEqual(yield* restarts, [1])
+        assert.strictEqual(yield* free, places)
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.scoped("of the kept ones is open to a webhook whose latest attempt was quick, and closed to a slow one", () =>
+    Effect.gen(function*() {
+      const delays = yield* Ref.make([999, 1_001])
+      const { layer, outcomes } = yield* pool({
+        deliver: () =>
+          Effect.flatMap(
+            Ref.modify(delays, ([first = 0, ...rest]) => [first, rest]),
+            (ms) => Effect.delay(Effect.succeed(ok), ms)
+          )
+      })
+      yield* Effect.gen(function*() {
+        const bulkhead = yield* Bulkhead
+        const one = yield* leased()
+        const others = yield* Effect.replicateEffect(leased(), places * 3 / 4)
+        yield* bulkhead.enter(others.map(({ delivery }) => delivery.webhookId))
+        const mayHoldMore = Effect.map(bulkhead.allot([one.delivery.webhookId]), ({ length }) => length === 1)
+        assert.isFalse(yield* mayHoldMore, "of which nothing is known")
+        for (const isQuick of [true, false]) {
+          yield* claim(one)
+          yield* TestClock.adjust("2 seconds")
+          yield* Queue.take(outcomes)
+          assert.strictEqual(yield* mayHoldMore, isQuick)
+        }
       }).pipe(Effect.provide(layer))
     }))
 })

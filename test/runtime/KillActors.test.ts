@@ -57,11 +57,11 @@ const deadlyStore = Layer.effect(
       record: (outcomes) => Effect.zipRight(dieIfDoomed(doom, "OutcomeRecorder"), store.record(outcomes)),
       claim: (request) =>
         Effect.gen(function*() {
-          const claim = yield* store.claim(request)
-          const [first, ...rest] = claim.deliveries
-          if (first === undefined || !(yield* isDoomed(doom, "Dispatcher"))) return claim
+          const claimed = yield* store.claim(request)
+          const [first, ...rest] = claimed
+          if (first === undefined || !(yield* isDoomed(doom, "Dispatcher"))) return claimed
           // Whoever is to send the first one dies of it.
-          return { ...claim, deliveries: [Object.defineProperty({ ...first }, "timeoutMs", { get: explode }), ...rest] }
+          return [Object.defineProperty({ ...first }, "timeoutMs", { get: explode }), ...rest]
         })
     })
   })
@@ -100,8 +100,8 @@ const Transport = Layer.merge(
 
 const Service = Actors.layer({
   enabled: true,
-  concurrency: 4,
-  queueCapacity: 8,
+  concurrency: 64,
+  concurrencyPerWebhook: 4,
   leaseSeconds: 5,
   pollIntervalMs: 50,
   retryPolicy: { baseDelayMs: 20, maxDelayMs: 100, backoffFactor: 2 }

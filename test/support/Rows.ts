@@ -1,11 +1,13 @@
 /** Rows that tests begin from, made through the stores themselves. */
 import { DateTime, Effect } from "effect"
+import { randomUUID } from "node:crypto"
 import { Exchange } from "../../src/domain/Attempt.ts"
 import { EventTypeName, Subscription } from "../../src/domain/EventType.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import { SignatureScheme } from "../../src/domain/SignatureScheme.ts"
 import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
 import { ClientStore } from "../../src/persistence/ClientStore.ts"
+import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
 import type { Outcome } from "../../src/persistence/Outcomes.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
@@ -61,6 +63,18 @@ export const publish = (
         ? null
         : { key: idempotency.key, requestHash: new TextEncoder().encode(idempotency.hash) },
       target: null
+    })
+  })
+
+/** Claims up to so many deliveries of each webhook that has any due. */
+export const claim = (most: number, leaseSeconds = 30) =>
+  Effect.gen(function*() {
+    const store = yield* DeliveryStore
+    const { webhooks } = yield* store.dueWebhooks(null)
+    return yield* store.claim({
+      webhooks: webhooks.map((webhookId) => ({ webhookId, most })),
+      leaseToken: randomUUID(),
+      leaseSeconds
     })
   })
 
