@@ -9,7 +9,8 @@ import { Webhook as SvixWebhook } from "svix"
 import * as Child from "../support/Child.ts"
 import { eventually, soon } from "../support/Eventually.ts"
 import * as ScriptedReceiver from "../support/ScriptedReceiver.ts"
-import { checkout, Service } from "../support/Service.ts"
+import { checkout } from "../support/Service.ts"
+import { Service } from "../support/SharedService.ts"
 
 vi.setConfig({ testTimeout: 180_000 })
 

@@ -5,7 +5,7 @@ import { DateTime, Effect, Queue, Schema } from "effect"
 import { DeliveryId, toUuid } from "../../src/domain/Ids.ts"
 import { eventually, soon } from "../support/Eventually.ts"
 import * as ScriptedReceiver from "../support/ScriptedReceiver.ts"
-import { Service } from "../support/Service.ts"
+import { Service } from "../support/SharedService.ts"
 
 vi.setConfig({ testTimeout: 180_000 })
 

@@ -19,6 +19,8 @@ export interface Child {
   readonly heard: Effect.Effect<string>
   readonly exit: Effect.Effect<ChildExit>
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
+  /** Sends a message and waits for the one that answers it; only for a child that was started with `answers`. */
+  readonly ask: (question: string) => Effect.Effect<unknown>
   /** Sends the signal and waits for the end. */
   readonly kill: (signal: NodeJS.Signals) => Effect.Effect<ChildExit>
 }
@@ -27,6 +29,8 @@ export interface ChildOptions {
   readonly cwd: string
   /** The whole environment. */
   readonly env: Readonly<Record<string, string>>
+  /** It answers messages: `{ question }` with `{ question, answer }`. */
+  readonly answers?: boolean
 }
 
 export const start = (
@@ -38,11 +42,15 @@ export const start = (
     const ended = yield* Deferred.make<ChildExit>()
     let heard = ""
     const child = yield* Effect.acquireRelease(
-      Effect.sync(() => spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] })),
+      Effect.sync(() => {
+        const { answers = false, cwd, env } = options
+        const stdio = answers ? ["ignore", "pipe", "pipe", "ipc"] as const : ["ignore", "pipe", "pipe"] as const
+        return spawn(command, args, { cwd, env, stdio: [...stdio] })
+      }),
       (child) => Effect.zipRight(Effect.sync(() => child.kill("SIGKILL")), Deferred.await(ended))
     )
     for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (text: string) => {
+      stream?.setEncoding("utf8").on("data", (text: string) => {
         heard += text
       })
     }
@@ -71,6 +79,29 @@ export const start = (
       heard: Effect.sync(() => heard),
       exit: Deferred.await(ended),
       signal,
+      ask: (question) =>
+        Effect.async((resume) => {
+          const listener = (message: unknown) => {
+            if (!isAnswer(message) || message.question !== question) return
+            child.off("message", listener)
+            resume(Effect.succeed(message.answer))
+          }
+          child.on("message", listener)
+          child.send({ question })
+          return Effect.sync(() => void child.off("message", listener))
+        }),
       kill: (name) => Effect.zipRight(signal(name), Deferred.await(ended))
     }
   })
+
+const isAnswer = (message: unknown): message is { readonly question: string; readonly answer: unknown } =>
+  typeof message === "object" && message !== null && "question" in message && "answer" in message
+
+/** For the child's side. */
+export const answering = (answer: (question: string) => Promise<unknown>): void => {
+  process.on("message", ({ question }: { readonly question: string }) => {
+    void answer(question).then((answered) => process.send?.({ question, answer: answered }))
+  })
+  // It goes on for its own reasons, or not at all.
+  process.channel?.unref()
+}

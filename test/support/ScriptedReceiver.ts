@@ -124,11 +124,16 @@ export const raw = (
     return port
   })
 
-/** Writes it at once, then the other thing every 20 ms for as long as the socket is open. */
-export const drip = (socket: net.Socket, first: string | Uint8Array, next: string | Uint8Array): void => {
+/** Writes it at once, then the other thing every so often for as long as the socket is open. */
+export const drip = (
+  socket: net.Socket,
+  first: string | Uint8Array,
+  next: string | Uint8Array,
+  everyMs = 20
+): void => {
   socket.write(first)
   // @effect-diagnostics-next-line globalTimers:off
-  const interval = setInterval(() => socket.write(next), 20)
+  const interval = setInterval(() => socket.write(next), everyMs)
   socket.on("close", () => clearInterval(interval))
 }
 

@@ -1,5 +1,5 @@
 /** The service as a process of its own: started as `npm start` does it, with settings that let it reach this machine. */
-import { Config, Context, Effect, Layer } from "effect"
+import { Config, Effect } from "effect"
 import { existsSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -8,7 +8,6 @@ import * as ApiClient from "./ApiClient.ts"
 import * as Child from "./Child.ts"
 import * as EmbeddedService from "./EmbeddedService.ts"
 import { soon } from "./Eventually.ts"
-import * as PgTest from "./PgTest.ts"
 
 const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url))
 export const checkout = dirname(dirname(main))
@@ -17,6 +16,8 @@ export interface ServiceOptions {
   readonly dataDirectory: string
   readonly env?: Readonly<Record<string, string>>
   readonly args?: ReadonlyArray<string>
+  /** A module of the test's that is loaded first, into the service's own process, and answers questions. */
+  readonly preload?: string
 }
 
 /** Deliveries go to receivers on loopback, and polls are quick. */
@@ -28,11 +29,13 @@ const settings = {
 }
 
 /** Starts the command line, whatever comes of it. Nothing of our own environment reaches it but the PATH. */
-export const start = ({ args = [], dataDirectory, env = {} }: ServiceOptions) =>
+export const start = ({ args = [], dataDirectory, env = {}, preload }: ServiceOptions) =>
   Effect.gen(function*() {
     const path = yield* Effect.orDie(Config.string("PATH"))
-    return yield* Child.start(process.execPath, ["--import", "tsx", main, ...args], {
+    const first = preload === undefined ? [] : ["--import", preload]
+    return yield* Child.start(process.execPath, ["--import", "tsx", ...first, main, ...args], {
       cwd: checkout,
+      answers: preload !== undefined,
       env: { PATH: path, ...settings, WEBHOOKS_DATA_DIRECTORY: dataDirectory, ...env }
     })
   })
@@ -58,17 +61,4 @@ export const embeddedUrl = (dataDirectory: string): string => {
   const [, , , port] = readFileSync(join(EmbeddedService.dataOf(dataDirectory), "postmaster.pid"), "utf8").split("\n")
   const password = readFileSync(join(dataDirectory, "postgres.password"), "utf8").trim()
   return `postgres://${role}:${password}@127.0.0.1:${port}/webhooks`
-}
-
-/** One for a whole test file, on the database of PgTest. */
-export class Service extends Context.Tag("deeper-hub-webhooks/test/support/Service")<Service, Running>() {
-  static readonly layer = (env: Readonly<Record<string, string>> = {}) =>
-    Layer.scoped(
-      this,
-      Effect.gen(function*() {
-        const url = yield* PgTest.url
-        const dataDirectory = yield* EmbeddedService.directory()
-        return yield* serve({ dataDirectory, env: { DATABASE_URL: url, ...env } })
-      })
-    ).pipe(Layer.provideMerge(PgTest.layer))
 }

@@ -1,0 +1,260 @@
+/**
+ * 500 hostile receivers of every kind (FAULTS B to F, J76) beside one healthy webhook. In turns the healthy webhook is
+ * alone and beside them, so that its own latency in this run, on this machine, is what it is held against.
+ */
+import { Config, Effect, Fiber, Random, Ref, Schedule, type Scope } from "effect"
+import { fileURLToPath } from "node:url"
+import type { ApiClient } from "../support/ApiClient.ts"
+import * as Child from "../support/Child.ts"
+import * as EmbeddedService from "../support/EmbeddedService.ts"
+import { eventually } from "../support/Eventually.ts"
+import type { HostileReceiver, Sightings } from "../support/HostileReceivers.ts"
+import * as Service from "../support/Service.ts"
+import { type Drill, type Finding, progress } from "./Drill.ts"
+import * as HealthyWebhook from "./HealthyWebhook.ts"
+import type { Vitals } from "./probe.ts"
+
+/** Of 25 kinds: 500. */
+const ofEachKind = 20
+const rounds = 3
+const aloneSeconds = 12
+const besideSeconds = 24
+/** Every hostile webhook gets a delivery about so often. */
+const everySeconds = 12
+const groups = 50
+
+const pathOf = (file: string) => fileURLToPath(new URL(file, import.meta.url))
+
+interface Zoo {
+  readonly nameserver: string
+  readonly receivers: ReadonlyArray<HostileReceiver>
+}
+
+/** A webhook of each receiver; those of one kind have one timeout, which the seed chooses. */
+const registerAll = (api: ApiClient, receivers: ReadonlyArray<HostileReceiver>) =>
+  Effect.gen(function*() {
+    const timeouts = new Map<string, number>()
+    for (const { kind } of receivers) {
+      if (!timeouts.has(kind)) timeouts.set(kind, yield* Random.nextIntBetween(8_000, 12_001))
+    }
+    yield* Effect.forEach(yield* Random.shuffle(receivers), ({ kind, url }, i) =>
+      api.register({
+        name: kind,
+        url,
+        events: [`hostile.group${i % groups}`],
+        timeout_ms: timeouts.get(kind),
+        retry_count: 2
+      }), { concurrency: 4, discard: true }).pipe(Effect.orDie)
+    return timeouts
+  })
+
+/** Group by group, so that the load is even, until it is interrupted. */
+const publishHostile = (api: ApiClient) =>
+  Effect.gen(function*() {
+    const turn = yield* Ref.make(0)
+    yield* Effect.flatMap(Ref.getAndUpdate(turn, (n) => (n + 1) % groups), (n) =>
+      api.publish(`hostile.group${n}`, { filling: "x".repeat(8_000) })).pipe(
+        Effect.orDie,
+        Effect.repeat(Schedule.fixed(everySeconds * 1_000 / groups))
+      )
+  })
+
+const classesOf = (url: string) =>
+  EmbeddedService.query(
+    url,
+    `SELECT w.name AS kind, a.error_class, count(*)::int AS attempts, max(a.duration_ms - w.timeout_ms)::int AS late
+     FROM attempts a JOIN deliveries d ON d.id = a.delivery_id JOIN webhooks w ON w.id = d.webhook_id
+     WHERE w.name <> 'healthy' GROUP BY 1, 2 ORDER BY 1, 2`
+  )
+
+const countOpen = (url: string) =>
+  Effect.map(
+    EmbeddedService.query(url, "SELECT count(*)::int AS n FROM deliveries WHERE next_retry_at IS NOT NULL"),
+    ([row]) => Number(row?.["n"])
+  )
+
+const inflight = (api: ApiClient) =>
+  Effect.map(
+    Effect.orDie(api.send("GET", "/metrics")),
+    ({ text }) => Number(/^deeper_hub_webhooks_inflight\S* (\d+)/m.exec(text)?.[1] ?? Number.NaN)
+  )
+
+const startZoo = Effect.gen(function*() {
+  const path = yield* Effect.orDie(Config.string("PATH"))
+  const child = yield* Child.start(
+    process.execPath,
+    ["--import", "tsx", pathOf("zoo.ts"), String(ofEachKind)],
+    { cwd: Service.checkout, env: { PATH: path }, answers: true }
+  )
+  yield* Effect.orDie(child.said(/READY/))
+  const zoo = (yield* child.ask("receivers")) as Zoo
+  return { ...zoo, sightings: Effect.map(child.ask("sightings"), (seen) => seen as Sightings) }
+})
+
+const startService = (nameserver: string) =>
+  Effect.gen(function*() {
+    const dataDirectory = yield* EmbeddedService.directory()
+    const service = yield* Service.serve({
+      dataDirectory,
+      preload: pathOf("probe.ts"),
+      env: {
+        LOG_LEVEL: "Error",
+        WEBHOOKS_DNS_SERVERS: nameserver,
+        WEBHOOKS_DISPATCHER_POLL_INTERVAL_MS: "1000",
+        WEBHOOKS_RETRY_POLICY_BASE_DELAY_SECONDS: "1",
+        WEBHOOKS_RETRY_POLICY_MAX_DELAY_SECONDS: "1"
+      }
+    }).pipe(Effect.orDie)
+    return {
+      api: service.api,
+      url: Service.embeddedUrl(dataDirectory),
+      vitals: Effect.map(service.ask("vitals"), (vitals) => vitals as Vitals)
+    }
+  })
+
+/** One line for each kind: what its attempts ended as, and how much later than their time. */
+const kindFindings = (
+  rows: ReadonlyArray<Record<string, unknown>>,
+  receivers: ReadonlyArray<HostileReceiver>
+): ReadonlyArray<Finding> => {
+  const expected = new Map(receivers.map(({ errorClass, kind }) => [kind, errorClass]))
+  return rows.map((row) => {
+    const wanted = expected.get(String(row["kind"])) ?? null
+    return {
+      what: `  ${String(row["kind"])}`,
+      found: `${String(row["attempts"])} × ${String(row["error_class"] ?? "success")}`,
+      goal: wanted ?? "success",
+      met: row["error_class"] === wanted
+    }
+  })
+}
+
+const ms = (value: number): string => `${Math.round(value * 10) / 10} ms`
+
+const run = Effect.gen(function*() {
+  const { nameserver, receivers, sightings } = yield* startZoo
+  const { api, url, vitals } = yield* startService(nameserver)
+  const timeouts = yield* registerAll(api, receivers)
+  const healthy = yield* HealthyWebhook.make(api)
+  yield* progress(`${receivers.length} hostile receivers registered; warming up`)
+  yield* healthy.measure(10)
+
+  const alone: Array<number> = []
+  const beside: Array<number> = []
+  const loops: Array<Vitals> = []
+  let mostInflight = 0
+  const before = yield* vitals
+  const measureAlone = Effect.map(healthy.measure(aloneSeconds), (found) => alone.push(...found))
+  for (let round = 1; round <= rounds; round++) {
+    yield* measureAlone
+    yield* vitals
+    const hostile = yield* Effect.fork(publishHostile(api))
+    const watching = yield* inflight(api).pipe(
+      Effect.tap((now) =>
+        Effect.sync(() => {
+          mostInflight = Math.max(mostInflight, now)
+        })
+      ),
+      Effect.repeat(Schedule.spaced("1 second")),
+      Effect.fork
+    )
+    // Until as many wait as will.
+    yield* Effect.sleep(`${everySeconds} seconds`)
+    const found = yield* healthy.measure(besideSeconds)
+    beside.push(...found)
+    loops.push(yield* vitals)
+    yield* Fiber.interruptAll([hostile, watching])
+    yield* progress(
+      `round ${round}: alone p99 ${ms(HealthyWebhook.percentile(alone, 0.99))}, beside ${
+        ms(HealthyWebhook.percentile(found, 0.99))
+      }, ${mostInflight} in flight at most`
+    )
+    yield* Effect.orDie(eventually(countOpen(url), (open) => open === 0, "2 minutes"))
+  }
+  yield* measureAlone
+
+  yield* progress("waiting for sockets to close and idle connections to end")
+  const seen = yield* Effect.orDie(eventually(sightings, ({ open }) => open === 0))
+  const after = yield* Effect.orDie(eventually(vitals, ({ sockets }) => sockets <= before.sockets, "2 minutes"))
+  const rows = yield* classesOf(url)
+  const { arrived, published } = yield* healthy.counts
+  const lost = published - arrived
+  const late = Math.max(...rows.map((row) => Number(row["late"])))
+  const lateOutside = Math.max(
+    ...Object.entries(seen.longestMs).map(([kind, longest]) => longest - (timeouts.get(kind) ?? 0))
+  )
+  return [...kindFindings(rows, receivers), ...latencyFindings(alone, beside), ...resourceFindings(before, after), {
+    what: "attempts in flight, at most",
+    found: String(mostInflight)
+  }, {
+    what: "event loop delay beside, p99 / max",
+    found: `${Math.max(...loops.map((one) => one.loopP99Ms))} / ${Math.max(...loops.map((one) => one.loopMaxMs))} ms`
+  }, {
+    what: "latest end over its deadline, by the rows / the receivers",
+    found: `${late} / ${lateOutside} ms`,
+    goal: "at most 1000 ms",
+    met: late <= 1_000 && lateOutside <= 1_000
+  }, {
+    what: "healthy events published / lost",
+    found: `${published} / ${lost}`,
+    goal: "none lost",
+    met: lost === 0
+  }]
+})
+
+const latencyFindings = (alone: ReadonlyArray<number>, beside: ReadonlyArray<number>): ReadonlyArray<Finding> => {
+  const [p50, p50Beside] = [HealthyWebhook.percentile(alone, 0.5), HealthyWebhook.percentile(beside, 0.5)]
+  const [p99, p99Beside] = [HealthyWebhook.percentile(alone, 0.99), HealthyWebhook.percentile(beside, 0.99)]
+  return [
+    { what: "healthy p50 alone / beside", found: `${ms(p50)} / ${ms(p50Beside)}` },
+    {
+      what: "healthy p99 alone / beside",
+      found: `${ms(p99)} / ${ms(p99Beside)}`,
+      goal: "below 1000 ms",
+      met: p99Beside < 1_000
+    },
+    {
+      what: "ratio of the p99",
+      found: (p99Beside / p99).toFixed(2),
+      goal: "at most 2",
+      met: p99Beside <= 2 * p99
+    }
+  ]
+}
+
+/** What the runtime keeps for itself after it was busy: compiled code, pools of buffers. */
+const keptMb = { heap: 16, rss: 128 }
+
+const resourceFindings = (before: Vitals, after: Vitals): ReadonlyArray<Finding> => [
+  {
+    what: "heap before / after",
+    found: `${before.heapMb} / ${after.heapMb} MB`,
+    goal: `within ${keptMb.heap} MB`,
+    met: after.heapMb <= before.heapMb + keptMb.heap
+  },
+  {
+    what: "RSS before / after",
+    found: `${before.rssMb} / ${after.rssMb} MB`,
+    goal: `within ${keptMb.rss} MB`,
+    met: after.rssMb <= before.rssMb + keptMb.rss
+  },
+  {
+    what: "sockets before / after",
+    found: `${before.sockets} / ${after.sockets}`,
+    goal: "no more than before",
+    met: after.sockets <= before.sockets
+  },
+  {
+    what: "file descriptors before / after",
+    found: `${before.fds} / ${after.fds}`,
+    goal: "no more than before",
+    met: after.fds <= before.fds
+  }
+]
+
+export const drill: Drill<Scope.Scope> = {
+  name: "hostile",
+  goal:
+    "one healthy webhook beside 500 hostile receivers keeps its p99 within twice its own, and nothing is late or lost",
+  run: Effect.orDie(run)
+}
