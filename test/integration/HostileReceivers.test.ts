@@ -9,8 +9,12 @@ import { Service } from "../support/SharedService.ts"
 
 vi.setConfig({ testTimeout: 180_000 })
 
-const ofEachKind = 6
-const timeoutMs = 1_500
+/** Of 25 kinds. */
+const ofEachKind = 4
+/** Of those who use it up; the others may take as long as a busy machine needs. */
+const waitingMs = 4_000
+const patientMs = 20_000
+const lateMs = 1_000
 const healthyEvents = 40
 
 class Zoo extends Context.Tag("deeper-hub-webhooks/test/integration/HostileReceivers.test/Zoo")<
@@ -47,7 +51,8 @@ const registerAll = Effect.gen(function*() {
   const { receivers } = yield* Zoo
   yield* Effect.forEach(
     receivers,
-    ({ kind, url }) => api.register({ name: kind, url, events: ["deal.*"], timeout_ms: timeoutMs }),
+    ({ kind, url, waits }) =>
+      api.register({ name: kind, url, events: ["deal.*"], timeout_ms: waits ? waitingMs : patientMs }),
     { concurrency: 8, discard: true }
   )
   return receivers
@@ -81,16 +86,17 @@ layer(service, { timeout: "120 seconds", excludeTestServices: true })("hostile r
           .map(([kind, errorClass]) => ({ attempts: ofEachKind, errorClass, kind }))
           .toSorted((a, b) => a.kind < b.kind ? -1 : 1)
       )
-      for (const { kind, latestMs } of rows) assert.isAtMost(latestMs, timeoutMs + 1_000, kind)
+      const timeouts = new Map(receivers.map(({ kind, waits }) => [kind, waits ? waitingMs : patientMs]))
+      const isInTime = (kind: string, ms: number) => assert.isAtMost(ms, (timeouts.get(kind) ?? 0) + lateMs, kind)
+      for (const { kind, latestMs } of rows) isInTime(kind, latestMs)
 
       const delivered = yield* eventually(
         api.history(id, "?limit=100"),
-        (all) => all.length === healthyEvents && all.every(({ status }) => status === "delivered"),
-        "10 seconds"
+        (all) => all.length === healthyEvents && all.every(({ status }) => status === "delivered")
       )
       assert.strictEqual(new Set(healthy.received.map(({ headers }) => headers["webhook-id"])).size, delivered.length)
 
-      const seen = yield* eventually(sightings, ({ open }) => open === 0, "10 seconds")
-      for (const [kind, ms] of Object.entries(seen.longestMs)) assert.isAtMost(ms, timeoutMs + 1_000, kind)
+      const seen = yield* eventually(sightings, ({ open }) => open === 0)
+      for (const [kind, ms] of Object.entries(seen.longestMs)) isInTime(kind, ms)
     }))
 })

@@ -17,6 +17,8 @@ export interface HostileReceiver {
   readonly url: string
   /** What an attempt at it has to end as; null where it is a success all the same. */
   readonly errorClass: ErrorClass | null
+  /** It uses up whatever time an attempt has; the others answer, or refuse, as soon as the machine lets them. */
+  readonly waits: boolean
 }
 
 /** What the receivers themselves saw. */
@@ -72,6 +74,16 @@ const floods = (first: string, next: string): Behaviour =>
     more()
   })
 
+const waiting = new Set([
+  "B15 hanging name",
+  "C23 black hole",
+  "D32 handshake stall",
+  "E35 never answers",
+  "E36 header drip",
+  "F50 body drip",
+  "F55 never reads"
+])
+
 const overTcp: ReadonlyArray<readonly [kind: string, errorClass: ErrorClass | null, behaviour: Behaviour]> = [
   ["C24 reset at accept", "connect_reset", (socket) => socket.resetAndDestroy()],
   ["C24 end at accept", "connect_reset", (socket) => void socket.resume().end()],
@@ -121,8 +133,14 @@ export const make = (ofEachKind: number): Effect.Effect<HostileReceivers, never,
     // One host of each kind after the other: 127.0.1.1, 127.0.1.2, …
     const indexes = Array.from({ length: ofEachKind }, (_, i) => i)
     const addressOf = (i: number) => `127.0.${1 + (i >> 7)}.${1 + (i & 127)}`
+    const receiver = (kind: string, errorClass: ErrorClass | null, url: string): HostileReceiver => ({
+      kind,
+      errorClass,
+      url,
+      waits: waiting.has(kind)
+    })
     const at = (kind: string, errorClass: ErrorClass | null, port: number, scheme = "http") =>
-      indexes.map((i): HostileReceiver => ({ kind, errorClass, url: `${scheme}://${addressOf(i)}:${port}/` }))
+      indexes.map((i) => receiver(kind, errorClass, `${scheme}://${addressOf(i)}:${port}/`))
     const everywhere = "0.0.0.0"
 
     const tcp = yield* Effect.forEach(
@@ -155,7 +173,7 @@ export const make = (ofEachKind: number): Effect.Effect<HostileReceivers, never,
         ...at("C23 black hole", "connect_timeout", blackHole),
         ...at("D29 self-signed", "tls_untrusted", untrusted.port, "https"),
         ...names.flatMap(([kind, errorClass], n) =>
-          indexes.map((i): HostileReceiver => ({ kind, errorClass, url: `http://${hostOf(n, i)}:8080/` }))
+          indexes.map((i) => receiver(kind, errorClass, `http://${hostOf(n, i)}:8080/`))
         )
       ],
       sightings: watch.sightings
