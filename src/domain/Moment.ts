@@ -2,12 +2,24 @@
 import * as Schema from "effect/Schema"
 
 // Four digits of year: what is further away has no place in a timestamp of Postgres, or in a UUIDv7.
-const spelling = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)?)?$/
+const spelling =
+  /^(\d{4})-(0[1-9]|1[0-2])-(\d\d)(T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?)?$/
 
-const message = () => "expected a moment like 2025-02-20T09:34:00Z"
+/** JavaScript's dates would take the thirtieth of February for a day in March. */
+const isOnCalendar = (text: string): boolean => {
+  const [, year, month, day] = spelling.exec(text) ?? []
+  return Number(day) >= 1 && Number(day) <= daysIn(Number(year), Number(month))
+}
+
+const daysIn = (year: number, month: number): number => {
+  if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28
+  return [4, 6, 9, 11].includes(month) ? 30 : 31
+}
 
 export const Moment = Schema.compose(
-  Schema.String.pipe(Schema.pattern(spelling, { message })),
-  // Spelt like one, and yet none: 2025-02-30.
-  Schema.DateTimeUtc.annotations({ message })
+  Schema.String.pipe(
+    Schema.pattern(spelling, { message: () => "expected a moment like 2025-02-20T09:34:00Z" }),
+    Schema.filter(isOnCalendar, { message: () => "expected a day that the calendar has" })
+  ),
+  Schema.DateTimeUtc
 )
