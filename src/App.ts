@@ -48,6 +48,7 @@ import { version } from "./telemetry/Version.ts"
 import { AddressPolicy, listeningOn } from "./transport/AddressPolicy.ts"
 import { UrlGuard } from "./transport/UrlGuard.ts"
 import { WebhookClient } from "./transport/WebhookClient.ts"
+import * as UnknownSettings from "./UnknownSettings.ts"
 
 const migrations = fileURLToPath(new URL("../migrations", import.meta.url))
 
@@ -125,7 +126,7 @@ const embedded = (config: AppConfig) =>
     Layer.provideMerge(Layer.merge(signing(config), transport(config))),
     Layer.provideMerge(stores(config)),
     Layer.provideMerge(database(config)),
-    Layer.provideMerge(Layer.merge(Signals.layer, Supervisor.layer)),
+    Layer.provideMerge(Layer.mergeAll(Signals.layer, Supervisor.layer, UnknownSettings.warned)),
     Layer.provideMerge(NodeContext.layer),
     Layer.provide(Telemetry.layer(config.otlpEndpoint, version)),
     Layer.provide(Logger.minimumLogLevel(config.logLevel))
