@@ -1,7 +1,9 @@
 /** Turns what no handler declares into a problem: requests that do not decode, unknown routes, bugs. */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { HttpApiDecodeError } from "@effect/platform/HttpApiError"
+import * as HttpApp from "@effect/platform/HttpApp"
 import { RouteNotFound } from "@effect/platform/HttpServerError"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { Conflict, Forbidden, Invalid, NotFound, TooLarge } from "../domain/Refusal.ts"
@@ -36,7 +38,22 @@ const report = (cause: Cause.Cause<unknown>) => {
     : error instanceof PersistenceError
     ? Effect.logWarning(`a request was not served: ${error.message}`)
     : Effect.void
-  return Effect.zipRight(log, Effect.fail(error as never))
+  const headers = headersOf(error)
+  const announce = headers === undefined
+    ? Effect.void
+    : HttpApp.appendPreResponseHandler((_, response) =>
+      Effect.succeed(HttpServerResponse.setHeaders(response, headers))
+    )
+  return Effect.zipRight(Effect.zipRight(log, announce), Effect.fail(error as never))
+}
+
+/** Seconds after which to come back, where the fault is ours and passing. */
+const retryAfter = "1"
+
+/** What a problem says in a header, because clients and proxies look for it there. */
+const headersOf = (error: unknown): Readonly<Record<string, string>> | undefined => {
+  if (error instanceof Unauthorized) return { "www-authenticate": "Bearer" }
+  return error instanceof PersistenceError ? { "retry-after": retryAfter } : undefined
 }
 
 const recognise = (cause: Cause.Cause<unknown>): unknown => {

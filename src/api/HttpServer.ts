@@ -2,9 +2,7 @@
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiSwagger from "@effect/platform/HttpApiSwagger"
 import * as HttpApp from "@effect/platform/HttpApp"
-import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpRouter from "@effect/platform/HttpRouter"
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Api } from "./Api.ts"
@@ -17,6 +15,7 @@ import * as EventTypesHandlers from "./EventTypesHandlers.ts"
 import * as Failures from "./Failures.ts"
 import * as QueryString from "./QueryString.ts"
 import * as RequestBody from "./RequestBody.ts"
+import * as SecurityHeaders from "./SecurityHeaders.ts"
 import * as SystemHandlers from "./SystemHandlers.ts"
 import * as WebhooksHandlers from "./WebhooksHandlers.ts"
 
@@ -38,29 +37,19 @@ const api = HttpApiBuilder.api(Api).pipe(
   Layer.provide(Authentication.layer)
 )
 
-/** Seconds after which to come back, where the fault is ours and passing. */
-const retryAfter = "1"
+/** What the platform serves, with what every answer carries. */
+const served = HttpApiBuilder.serve(
+  HttpApp.withPreResponseHandler((_, response) => Effect.succeed(SecurityHeaders.set(response)))
+)
 
-/** Answers are for the one who asked and are what they say they are. */
-const finish = HttpMiddleware.make(HttpApp.withPreResponseHandler((_, response) => {
-  const finished = HttpServerResponse.setHeaders(response, {
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff"
-  })
-  if (response.status === 401) {
-    return Effect.succeed(HttpServerResponse.setHeader(finished, "www-authenticate", "Bearer"))
-  }
-  if (response.status === 503) return Effect.succeed(HttpServerResponse.setHeader(finished, "retry-after", retryAfter))
-  return Effect.succeed(finished)
-}))
-
+/** What surrounds the handlers, the outermost first. */
 export const layer = (options: ApiOptions) =>
-  HttpApiBuilder.serve(finish).pipe(
+  served.pipe(
     Layer.provide(HttpApiSwagger.layer({ path: "/docs" })),
     Layer.provide(HttpApiBuilder.middlewareOpenApi({ path: "/openapi.json" })),
+    Layer.provide(Failures.layer),
     Layer.provide(QueryString.layer),
     Layer.provide(RequestBody.layer(options)),
-    Layer.provide(Failures.layer),
     Layer.provide(api),
     // A type's name may have 128 characters, and one that has too many is to be told so.
     Layer.provide(HttpRouter.setRouterConfig({ maxParamLength: 1_024 }))

@@ -1,5 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
+import { createHash } from "node:crypto"
 import * as Rows from "../support/ApiRows.ts"
 import { ApiTest, expectProblem, expectStatus, layer as Api } from "../support/ApiTest.ts"
 
@@ -76,6 +77,33 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("System", (it) 
       const outside = `<link href="//a/"><img src=b><script src='c'></script><style>@import "d"; x{y:url(e)}</style>
         <script>import("f")</script>`
       assert.deepStrictEqual(loadedBy(outside), ["//a/", "b", "c", "d", "e", "f"])
+    }))
+
+  it.effect("the page of the document may run its own scripts and nothing else", () =>
+    Effect.gen(function*() {
+      const { nobody } = yield* ApiTest
+      const { headers, text } = expectStatus(yield* nobody.get("/docs"), 200)
+      const policy = Object.fromEntries(
+        (headers["content-security-policy"] ?? "").split("; ").map((directive) => {
+          const [name = "", ...sources] = directive.split(" ")
+          return [name, sources]
+        })
+      )
+      const scripts = Array.from(text.matchAll(/<script>([^]*?)<\/script>/g), ([, script = ""]) =>
+        `'sha256-${createHash("sha256").update(script).digest("base64")}'`)
+      assert.isNotEmpty(scripts)
+      assert.deepStrictEqual(policy, {
+        "default-src": ["'none'"],
+        "script-src": scripts,
+        "style-src": ["'unsafe-inline'"],
+        "img-src": ["data:"],
+        "connect-src": ["'self'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'none'"],
+        "frame-ancestors": ["'none'"]
+      })
+      // Scripts in attributes have no hash: there must be none.
+      assert.notMatch(text.replaceAll(/<script\b[^]*?<\/script>/g, ""), /<[^>]+\son[a-z]+\s*=/)
     }))
 
   it.effect("every answer is for the one who asked, and is what it says it is", () =>

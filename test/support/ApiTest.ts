@@ -16,6 +16,8 @@ import * as PgTest from "./PgTest.ts"
 type Parsed = ReturnType<typeof JSON.parse>
 
 export interface Answer {
+  /** Of the request. */
+  readonly method: string
   readonly status: number
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>
@@ -182,6 +184,7 @@ const exchange = async (pool: Pool, token: string | null, call: Call, signal: Ab
   const text = await body.text()
   const isJson = /[/+]json$/.test(String(headers["content-type"]))
   return {
+    method: call.method,
     status: statusCode,
     headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)])),
     text,
@@ -192,11 +195,28 @@ const exchange = async (pool: Pool, token: string | null, call: Call, signal: Ab
 /** What holds of every answer, whatever was asked. */
 const checked = (answer: Answer): Answer => {
   assert.notStrictEqual(answer.status, 500, answer.text)
-  assert.strictEqual(answer.headers["x-content-type-options"], "nosniff")
-  assert.strictEqual(answer.headers["cache-control"], "no-store")
+  assert.deepInclude(answer.headers, securityHeaders)
+  const policy = answer.headers["content-security-policy"] ?? ""
+  const isPage = answer.headers["content-type"]?.startsWith("text/html") ?? false
+  if (!isPage) assert.strictEqual(policy, "default-src 'none'; frame-ancestors 'none'")
+  for (const name of ["server", "x-powered-by", "set-cookie"]) assert.notProperty(answer.headers, name)
   assert.strictEqual(answer.headers["www-authenticate"], answer.status === 401 ? "Bearer" : undefined)
-  if (answer.status >= 400) checkProblem(answer)
+  assert.strictEqual(
+    "allow" in answer.headers,
+    answer.status === 405 || answer.method === "OPTIONS" && answer.status < 400
+  )
+  assert.strictEqual(/^[1-9]\d*$/.test(answer.headers["retry-after"] ?? ""), [429, 503].includes(answer.status))
+  if (answer.status >= 400 && answer.method !== "HEAD") checkProblem(answer)
   return answer
+}
+
+/** On every answer, whoever gives it. */
+export const securityHeaders = {
+  "cache-control": "no-store",
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY"
 }
 
 const checkProblem = ({ headers, json, status, text }: Answer): void => {
