@@ -1,21 +1,22 @@
-/** Turns what no handler declares into a problem: requests that do not decode, unknown routes, bugs. */
+/** Turns what no handler declares into a problem: requests that do not decode, bugs. */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { HttpApiDecodeError } from "@effect/platform/HttpApiError"
 import * as HttpApp from "@effect/platform/HttpApp"
-import { RouteNotFound } from "@effect/platform/HttpServerError"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { Conflict, Forbidden, Invalid, NotFound, TooLarge } from "../domain/Refusal.ts"
 import { PersistenceError } from "../persistence/Postgres.ts"
 import * as Explanation from "./Explanation.ts"
-import { Internal, Malformed, NoRoute, Unauthorized, UnsupportedMedia } from "./Problem.ts"
+import { Internal, Malformed, MethodNotAllowed, NoRoute, Unauthorized, UnsupportedMedia } from "./Problem.ts"
 
 const declared = [
   Conflict,
   Forbidden,
   Invalid,
   Malformed,
+  MethodNotAllowed,
+  NoRoute,
   NotFound,
   PersistenceError,
   TooLarge,
@@ -53,6 +54,7 @@ const retryAfter = "1"
 /** What a problem says in a header, because clients and proxies look for it there. */
 const headersOf = (error: unknown): Readonly<Record<string, string>> | undefined => {
   if (error instanceof Unauthorized) return { "www-authenticate": "Bearer" }
+  if (error instanceof MethodNotAllowed) return { allow: error.allow }
   return error instanceof PersistenceError ? { "retry-after": retryAfter } : undefined
 }
 
@@ -60,10 +62,5 @@ const recognise = (cause: Cause.Cause<unknown>): unknown => {
   const error = Cause.squash(cause)
   if (declared.some((kind) => error instanceof kind)) return error
   if (error instanceof HttpApiDecodeError) return Explanation.of(error)
-  if (error instanceof RouteNotFound) {
-    return new NoRoute({ message: `There is no ${error.request.method} ${pathOf(error.request.url)}. See /docs.` })
-  }
   return new Internal()
 }
-
-const pathOf = (url: string): string => url.split("?", 1)[0] ?? url

@@ -14,6 +14,8 @@ import * as EventsHandlers from "./EventsHandlers.ts"
 import * as EventTypesHandlers from "./EventTypesHandlers.ts"
 import * as Failures from "./Failures.ts"
 import * as QueryString from "./QueryString.ts"
+import * as Methods from "./Methods.ts"
+import * as Paths from "./Paths.ts"
 import * as RequestBody from "./RequestBody.ts"
 import * as SecurityHeaders from "./SecurityHeaders.ts"
 import * as SystemHandlers from "./SystemHandlers.ts"
@@ -45,11 +47,12 @@ const served = HttpApiBuilder.serve(
 /** What surrounds the handlers, the outermost first. */
 export const layer = (options: ApiOptions) =>
   served.pipe(
-    Layer.provide(HttpApiSwagger.layer({ path: "/docs" })),
-    Layer.provide(HttpApiBuilder.middlewareOpenApi({ path: "/openapi.json" })),
+    Layer.provide(HttpApiSwagger.layer({ path: Paths.docs })),
+    Layer.provide(HttpApiBuilder.middlewareOpenApi({ path: Paths.document })),
     Layer.provide(Failures.layer),
     Layer.provide(QueryString.layer),
     Layer.provide(RequestBody.layer(options)),
+    Layer.provide(Methods.layer),
     Layer.provide(api),
     // A type's name may have 128 characters, and one that has too many is to be told so.
     Layer.provide(HttpRouter.setRouterConfig({ maxParamLength: 1_024 }))

@@ -19,6 +19,13 @@ export class Unauthorized extends Data.TaggedError("Unauthorized")<{ readonly me
 
 export class NoRoute extends Data.TaggedError("NoRoute")<{ readonly message: string }> {}
 
+/** There is such a path, and it knows other methods. */
+export class MethodNotAllowed extends Data.TaggedError("MethodNotAllowed")<{
+  readonly message: string
+  /** Those that it knows, as `Allow` lists them. */
+  readonly allow: string
+}> {}
+
 export class UnsupportedMedia extends Data.TaggedError("UnsupportedMedia")<{ readonly message: string }> {}
 
 /** A bug of ours. What it was stands in the log, not in the answer. */
@@ -76,6 +83,11 @@ export const noRoute = problem(
   "Not found",
   ({ message }) => ({ code: "route_not_found", detail: message })
 )
+
+export const methodNotAllowed = problem(MethodNotAllowed, 405, "Method not allowed", ({ message }) => ({
+  code: "method_not_allowed",
+  detail: message
+}))
 
 export const conflict = problem(Refusal.Conflict, 409, "Conflict", ({ code, message }) => ({ code, detail: message }))
 
