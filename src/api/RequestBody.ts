@@ -10,7 +10,8 @@ import * as Effect from "effect/Effect"
 import type { IncomingMessage } from "node:http"
 import * as Json from "../domain/Json.ts"
 import { TooLarge } from "../domain/Refusal.ts"
-import { Malformed, UnsupportedMedia } from "./Problem.ts"
+import * as MediaType from "./MediaType.ts"
+import { Malformed } from "./Problem.ts"
 
 export const layer = (options: { readonly bytesMax: number }) =>
   HttpApiBuilder.middleware((app) =>
@@ -30,7 +31,7 @@ const strict = (request: HttpServerRequest.HttpServerRequest, bytesMax: number):
 
 const read = (request: HttpServerRequest.HttpServerRequest, bytesMax: number) =>
   Effect.gen(function*() {
-    yield* refuseMedia(request)
+    yield* MediaType.refuse(request.headers)
     if (Number(request.headers["content-length"] ?? 0) > bytesMax) return yield* tooLarge(bytesMax)
     const bytes = yield* receive(NodeHttpServerRequest.toIncomingMessage(request), bytesMax)
     const text = yield* Effect.try({
@@ -62,19 +63,6 @@ const receive = (source: IncomingMessage, bytesMax: number) =>
       () => resume(Effect.fail(new Malformed({ code: "body_incomplete", message: "The body broke off." })))
     )
   })
-
-const refuseMedia = ({ headers }: HttpServerRequest.HttpServerRequest) => {
-  const type = (headers["content-type"] ?? "application/json").split(";", 1)[0]?.trim().toLowerCase()
-  if (type !== "application/json") {
-    return Effect.fail(new UnsupportedMedia({ message: `The body must be application/json, not ${type}.` }))
-  }
-  const encoding = headers["content-encoding"]?.trim().toLowerCase() ?? "identity"
-  return encoding === "identity"
-    ? Effect.void
-    : Effect.fail(
-      new UnsupportedMedia({ message: `The body must not be compressed; its Content-Encoding is ${encoding}.` })
-    )
-}
 
 const tooLarge = (bytesMax: number) =>
   new TooLarge({

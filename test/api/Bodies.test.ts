@@ -1,0 +1,55 @@
+import { assert, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import { gzipSync } from "node:zlib"
+import { ApiTest, expectProblem, expectStatus, inChunks, layer as Api } from "../support/ApiTest.ts"
+
+const event = JSON.stringify({ event_type: "media.type", payload: { text: "é" } })
+
+layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Bodies", (it) => {
+  it.effect("L85 JSON in UTF-8 is taken however that is spelled, and when it is not said at all", () =>
+    Effect.gen(function*() {
+      const { a } = yield* ApiTest
+      const types = [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/json;charset=UTF-8",
+        "Application/JSON ; Charset=\"utf-8\"",
+        "application/json; charset=utf8; profile=x"
+      ]
+      const publish = (headers: Readonly<Record<string, string>>) =>
+        a.client.send({ method: "POST", path: "/api/events", headers, body: event })
+      for (const type of types) expectStatus(yield* publish({ "content-type": type }), 202)
+      expectStatus(yield* publish({}), 202)
+      expectStatus(yield* publish({ "content-encoding": "identity" }), 202)
+    }))
+
+  it.effect("L85 another type, another charset or any compression is a 415 that says which", () =>
+    Effect.gen(function*() {
+      const { a } = yield* ApiTest
+      const refused: ReadonlyArray<readonly [Readonly<Record<string, string>>, string]> = [
+        [{ "content-type": "application/json; charset=iso-8859-1" }, "not iso-8859-1"],
+        [{ "content-type": "application/json; charset=utf-16" }, "not utf-16"],
+        [{ "content-type": "application/json; charset=us-ascii" }, "not us-ascii"],
+        [{ "content-type": "application/cloudevents+json" }, "not application/cloudevents+json"],
+        [{ "content-type": "application/jsonl" }, "not application/jsonl"],
+        [{ "content-type": "text/json" }, "not text/json"],
+        [{ "content-type": "" }, "not "],
+        [{ "content-encoding": "GZIP" }, "is gzip"],
+        [{ "content-encoding": "identity, br" }, "is identity, br"]
+      ]
+      for (const [headers, reason] of refused) {
+        const answer = yield* a.client.send({ method: "POST", path: "/api/events", headers, body: event })
+        assert.include(expectProblem(answer, 415, "unsupported_media_type").json.detail, reason)
+      }
+    }))
+
+  // Opened it would have been too large, and no 415.
+  it.effect("L85 a compressed bomb is refused unopened, its length announced or not", () =>
+    Effect.gen(function*() {
+      const { a } = yield* ApiTest
+      const bomb = gzipSync(Buffer.alloc(200_000_000, " "))
+      const call = { method: "POST", path: "/api/events", headers: { "content-encoding": "gzip" } }
+      expectProblem(yield* a.client.send({ ...call, body: bomb }), 415, "unsupported_media_type")
+      expectProblem(yield* a.client.send({ ...call, body: inChunks(bomb) }), 415, "unsupported_media_type")
+    }))
+})
