@@ -4,6 +4,7 @@
  */
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -132,10 +133,14 @@ const embedded = (config: AppConfig) =>
     Layer.provide(Logger.minimumLogLevel(config.logLevel))
   )
 
+/** A handler is silent for as long as it waits for a statement or an attempt. */
+const listener = ({ database, requestTimeout }: AppConfig) =>
+  Listener.make({ requestTimeout, silence: Duration.sum(database.queryTimeout, Duration.minutes(1)) })
+
 /** The port is bound last and let go first: requests under way are answered while everything they need is still there. */
 const node = (config: AppConfig) =>
   Layer.unwrapEffect(
-    Effect.map(Listener.make, ({ drain, server }) =>
+    Effect.map(listener(config), ({ drain, server }) =>
       Layer.scopedDiscard(Effect.addFinalizer(() => drain)).pipe(
         Layer.provideMerge(NodeHttpServer.layer(() => server, { host: config.host, port: config.port }))
       ))
@@ -143,7 +148,7 @@ const node = (config: AppConfig) =>
 
 /** The service with its HTTP API. */
 const server = (config: AppConfig) =>
-  HttpServer.layer({ bytesMax: config.requestBytesMax }).pipe(
+  HttpServer.layer({ ...config, bytesMax: config.requestBytesMax }).pipe(
     Layer.provideMerge(node(config)),
     Layer.provideMerge(embedded(config))
   )

@@ -117,6 +117,7 @@ export const AppConfig = Config.all({
   httpTimeoutMs: integer("WEBHOOKS_DEFAULT_HTTP_TIMEOUT_MS", 100, 20_000, 5_000),
   payloadBytesMax: Config.map(integer("WEBHOOKS_MAX_PAYLOAD_SIZE_KB", 1, 10_240, 256), (kb) => kb * 1_024),
   requestBytesMax: Config.map(integer("WEBHOOKS_MAX_REQUEST_SIZE_KB", 1, 102_400, 1_024), (kb) => kb * 1_024),
+  requestTimeout: seconds("WEBHOOKS_REQUEST_TIMEOUT_SECONDS", 1, 300, 30),
   idempotencyTtl: Config.map(integer("WEBHOOKS_IDEMPOTENCY_TTL_HOURS", 1, 720, 24), Duration.hours),
   retryPolicy: Config.all({
     maxAttempts: integer("MAX_ATTEMPTS", 1, 20, 5),

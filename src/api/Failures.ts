@@ -8,7 +8,15 @@ import * as Effect from "effect/Effect"
 import { Conflict, Forbidden, Invalid, NotFound, TooLarge } from "../domain/Refusal.ts"
 import { PersistenceError } from "../persistence/Postgres.ts"
 import * as Explanation from "./Explanation.ts"
-import { Internal, Malformed, MethodNotAllowed, NoRoute, Unauthorized, UnsupportedMedia } from "./Problem.ts"
+import {
+  Internal,
+  Malformed,
+  MethodNotAllowed,
+  NoRoute,
+  RequestTimeout,
+  Unauthorized,
+  UnsupportedMedia
+} from "./Problem.ts"
 
 const declared = [
   Conflict,
@@ -19,6 +27,7 @@ const declared = [
   NoRoute,
   NotFound,
   PersistenceError,
+  RequestTimeout,
   TooLarge,
   Unauthorized,
   UnsupportedMedia

@@ -1,8 +1,10 @@
 /** The API on a port: contract, handlers, the document and its page, and what every answer carries. */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiSwagger from "@effect/platform/HttpApiSwagger"
 import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpRouter from "@effect/platform/HttpRouter"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Api } from "./Api.ts"
@@ -19,11 +21,14 @@ import * as Paths from "./Paths.ts"
 import * as RequestBody from "./RequestBody.ts"
 import * as SecurityHeaders from "./SecurityHeaders.ts"
 import * as SystemHandlers from "./SystemHandlers.ts"
+import * as UnreadBody from "./UnreadBody.ts"
 import * as WebhooksHandlers from "./WebhooksHandlers.ts"
 
 export interface ApiOptions {
   /** The most that a request's body may have. */
   readonly bytesMax: number
+  /** How long a request's body may take to come. */
+  readonly requestTimeout: Duration.Duration
 }
 
 const api = HttpApiBuilder.api(Api).pipe(
@@ -40,18 +45,23 @@ const api = HttpApiBuilder.api(Api).pipe(
 )
 
 /** What the platform serves, with what every answer carries. */
-const served = HttpApiBuilder.serve(
-  HttpApp.withPreResponseHandler((_, response) => Effect.succeed(SecurityHeaders.set(response)))
-)
+const served = ({ requestTimeout }: ApiOptions) =>
+  HttpApiBuilder.serve(HttpApp.withPreResponseHandler((request, response) => {
+    const source = NodeHttpServerRequest.toIncomingMessage(request)
+    const finished = SecurityHeaders.set(response)
+    return Effect.succeed(
+      UnreadBody.isExpected(source) ? UnreadBody.outlast(finished, source, requestTimeout) : finished
+    )
+  }))
 
 /** What surrounds the handlers, the outermost first. */
 export const layer = (options: ApiOptions) =>
-  served.pipe(
+  served(options).pipe(
     Layer.provide(HttpApiSwagger.layer({ path: Paths.docs })),
     Layer.provide(HttpApiBuilder.middlewareOpenApi({ path: Paths.document })),
     Layer.provide(Failures.layer),
     Layer.provide(QueryString.layer),
-    Layer.provide(RequestBody.layer(options)),
+    Layer.provide(RequestBody.layer({ bytesMax: options.bytesMax, within: options.requestTimeout })),
     Layer.provide(Methods.layer),
     Layer.provide(api),
     // A type's name may have 128 characters, and one that has too many is to be told so.

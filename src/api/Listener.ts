@@ -1,12 +1,14 @@
 /**
- * The sockets below the API, and how they end. Node's own `close` waits for every connection that is not idle, also for
- * one on which nothing has come, or half a request; and its timeouts end with the listening. One such caller would keep
- * the process from ever ending.
+ * The sockets below the API: how long each may take, and how they end. Node's own `close` waits for every connection that
+ * is not idle, also for one on which nothing has come, or half a request; and its timeouts end with the listening. One
+ * such caller would keep the process from ever ending.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { createServer, type Server, type ServerResponse } from "node:http"
 import type { Socket } from "node:net"
-import * as NotHttp from "./NotHttp.ts"
+import * as BareProblem from "./BareProblem.ts"
+import * as BrokenRequest from "./BrokenRequest.ts"
 
 export interface Listener {
   readonly server: Server
@@ -14,28 +16,59 @@ export interface Listener {
   readonly drain: Effect.Effect<void>
 }
 
+export interface ListenerOptions {
+  /** How long a request's header may take to come, and its body again. */
+  readonly requestTimeout: Duration.Duration
+  /** How long a handler may be silent before it answers. */
+  readonly silence: Duration.Duration
+}
+
 const patience = "5 seconds"
 
-export const make: Effect.Effect<Listener> = Effect.sync(() => {
-  const server = createServer({ headersTimeout: 10_000, requestTimeout: 30_000 })
-  const sockets = new Set<Socket>()
-  const underWay = new Set<ServerResponse>()
-  server.on("connection", (socket) => {
-    sockets.add(socket)
-    socket.once("close", () => sockets.delete(socket))
-  })
-  server.on("request", (_, response) => {
-    underWay.add(response)
-    response.once("close", () => underWay.delete(response))
-    // No listener but this one: the API is not there yet, or not any more.
-    if (server.listenerCount("request") === 1) refuse(response)
-  })
-  server.on("clientError", (error, socket) => {
-    const isAnswering = Array.from(underWay).some((response) => response.socket === socket && response.headersSent)
-    NotHttp.refuse(error, socket, isAnswering)
+const limits = ({ requestTimeout, silence }: ListenerOptions) => {
+  const ms = Duration.toMillis(requestTimeout)
+  const headersTimeout = Math.min(10_000, ms)
+  return {
+    headersTimeout,
+    maxHeaderSize: 16_384,
+    // Behind the deadline of RequestBody, which knows how to answer: for bodies that nobody reads.
+    requestTimeout: headersTimeout + 2 * ms + 10_000,
+    connectionsCheckingInterval: 500,
+    // More than the minute after which common load balancers let go: whoever reuses a connection must not find it shut.
+    keepAliveTimeout: 65_000,
+    /** For a connection on which nothing moves at all, as when nobody fetches an answer. */
+    timeout: Duration.toMillis(silence)
+  }
+}
+
+export const make = (options: ListenerOptions): Effect.Effect<Listener> =>
+  Effect.sync(() => {
+    const { timeout, ...timeouts } = limits(options)
+    const server = createServer(timeouts)
+    server.timeout = timeout
+    const sockets = new Set<Socket>()
+    const underWay = new Set<ServerResponse>()
+    server.on("connection", (socket) => {
+      sockets.add(socket)
+      socket.once("close", () => sockets.delete(socket))
+    })
+    server.on("request", (_, response) => {
+      underWay.add(response)
+      response.once("close", () => underWay.delete(response))
+      // No listener but this one: the API is not there yet, or not any more.
+      if (server.listenerCount("request") === 1) BareProblem.answer(response, stopping)
+    })
+    // No protocol of ours is spoken over an upgraded connection, and Node's own timeouts leave it alone.
+    server.on("upgrade", (_, socket: Socket) => socket.setTimeout(headersTimeoutOf(server), () => socket.destroy()))
+    BrokenRequest.answer(server, (socket) => Array.from(underWay).find((response) => response.socket === socket))
+
+    return { server, drain: drain(server, sockets, underWay) }
   })
 
-  const end = Effect.async<void>((resume) => {
+const headersTimeoutOf = ({ headersTimeout }: Server): number => headersTimeout
+
+const drain = (server: Server, sockets: ReadonlySet<Socket>, underWay: ReadonlySet<ServerResponse>) =>
+  Effect.async<void>((resume) => {
     server.close(() => resume(Effect.void))
     for (const response of underWay) {
       if (!response.headersSent) response.setHeader("connection", "close")
@@ -43,26 +76,17 @@ export const make: Effect.Effect<Listener> = Effect.sync(() => {
     }
     const busy = new Set(Array.from(underWay, ({ socket }) => socket))
     for (const socket of sockets) if (!busy.has(socket)) socket.destroy()
-  })
+  }).pipe(
+    // A finalizer cannot be interrupted, and what cannot be interrupted has no timeout.
+    Effect.interruptible,
+    Effect.timeoutOption(patience),
+    Effect.zipRight(Effect.sync(() => server.closeAllConnections()))
+  )
 
-  return {
-    server,
-    drain: end.pipe(
-      // A finalizer cannot be interrupted, and what cannot be interrupted has no timeout.
-      Effect.interruptible,
-      Effect.timeoutOption(patience),
-      Effect.zipRight(Effect.sync(() => server.closeAllConnections()))
-    )
-  }
-})
-
-const refuse = (response: ServerResponse): void => {
-  response.writeHead(503, { "connection": "close", "content-type": "application/problem+json", "retry-after": "1" })
-  response.end(JSON.stringify({
-    type: "about:blank",
-    title: "Service unavailable",
-    status: 503,
-    code: "stopping",
-    detail: "This process is starting or stopping, and the request was not looked at. Repeat it."
-  }))
+const stopping: BareProblem.BareProblem = {
+  status: 503,
+  title: "Service unavailable",
+  code: "stopping",
+  detail: "This process is starting or stopping, and the request was not looked at. Repeat it.",
+  retryAfterSeconds: 1
 }

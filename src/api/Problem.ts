@@ -26,6 +26,9 @@ export class MethodNotAllowed extends Data.TaggedError("MethodNotAllowed")<{
   readonly allow: string
 }> {}
 
+/** The body did not come in time. */
+export class RequestTimeout extends Data.TaggedError("RequestTimeout")<{ readonly message: string }> {}
+
 export class UnsupportedMedia extends Data.TaggedError("UnsupportedMedia")<{ readonly message: string }> {}
 
 /** A bug of ours. What it was stands in the log, not in the answer. */
@@ -86,6 +89,11 @@ export const noRoute = problem(
 
 export const methodNotAllowed = problem(MethodNotAllowed, 405, "Method not allowed", ({ message }) => ({
   code: "method_not_allowed",
+  detail: message
+}))
+
+export const requestTimeout = problem(RequestTimeout, 408, "Request timeout", ({ message }) => ({
+  code: "request_timeout",
   detail: message
 }))
 

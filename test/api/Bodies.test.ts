@@ -1,6 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { gzipSync } from "node:zlib"
+import * as Rows from "../support/ApiRows.ts"
 import { ApiTest, expectProblem, expectStatus, inChunks, layer as Api } from "../support/ApiTest.ts"
 
 const event = JSON.stringify({ event_type: "media.type", payload: { text: "é" } })
@@ -51,5 +52,16 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Bodies", (it) 
       const call = { method: "POST", path: "/api/events", headers: { "content-encoding": "gzip" } }
       expectProblem(yield* a.client.send({ ...call, body: bomb }), 415, "unsupported_media_type")
       expectProblem(yield* a.client.send({ ...call, body: inChunks(bomb) }), 415, "unsupported_media_type")
+    }))
+
+  it.effect("a body that a method gives no meaning to is dropped, and nothing comes of it", () =>
+    Effect.gen(function*() {
+      const { a } = yield* ApiTest
+      const large = Buffer.alloc(2_000_000, " ")
+      for (const body of ["{", large, inChunks(large)]) {
+        expectStatus(yield* a.viewer.send({ method: "GET", path: "/api/event-types", body }), 200)
+      }
+      const { id } = yield* Rows.register(a.client)
+      expectStatus(yield* a.client.send({ method: "DELETE", path: `/api/webhooks/${id}`, body: large }), 204)
     }))
 })

@@ -1,7 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, FastCheck as fc } from "effect"
 import { ApiTest, layer as Api } from "../support/ApiTest.ts"
-import * as RawHttp from "../support/RawHttp.ts"
+import * as RawHttp from "../support/RawExchange.ts"
 
 const head = (...lines: ReadonlyArray<string>): string => [...lines, "", ""].join("\r\n")
 
@@ -13,21 +13,21 @@ const post = (body: string, ...headers: ReadonlyArray<string>): string =>
 
 /** What is no request, and the status and code that say so. */
 const refused: Readonly<Record<string, readonly [string, number, string]>> = {
-  "noise": ["\u0000\u0001\u0002\r\n\r\n", 400, "http_malformed"],
-  "half a request": ["GET /heal", 400, "http_malformed"],
-  "TLS": ["\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001", 400, "http_malformed"],
-  "HTTP/2": ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "http_malformed"],
-  "HTTP/9.9": [head("GET /healthz HTTP/9.9", "Host: a"), 400, "http_malformed"],
-  "a method that there is not": [head("BREW /pot HTTP/1.1", "Host: a"), 400, "http_malformed"],
-  "a method in small letters": [head("get /healthz HTTP/1.1", "Host: a"), 400, "http_malformed"],
-  "a space in the target": [get("/healthz now"), 400, "http_malformed"],
-  "bytes beyond ASCII in the target": [get("/api/webhooks/\u00ff"), 400, "http_malformed"],
-  "NUL in a header": [get("/healthz", "X: a\u0000b"), 400, "http_malformed"],
-  "a header's name with a space": [get("/healthz", "X : a"), 400, "http_malformed"],
-  "a folded header": [get("/healthz", "X: a\r\n b"), 400, "http_malformed"],
-  "two lengths": [post("{}", "Content-Length: 2", "Content-Length: 3"), 400, "http_malformed"],
-  "a length and chunks": [post("0\r\n\r\n", "Content-Length: 2", "Transfer-Encoding: chunked"), 400, "http_malformed"],
-  "a length below nothing": [post("{}", "Content-Length: -2"), 400, "http_malformed"],
+  "noise": ["\u0000\u0001\u0002\r\n\r\n", 400, "http_syntax"],
+  "half a request": ["GET /heal", 400, "http_syntax"],
+  "TLS": ["\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001", 400, "http_syntax"],
+  "HTTP/2": ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "http_syntax"],
+  "HTTP/9.9": [head("GET /healthz HTTP/9.9", "Host: a"), 400, "http_syntax"],
+  "a method that there is not": [head("BREW /pot HTTP/1.1", "Host: a"), 400, "http_syntax"],
+  "a method in small letters": [head("get /healthz HTTP/1.1", "Host: a"), 400, "http_syntax"],
+  "a space in the target": [get("/healthz now"), 400, "http_syntax"],
+  "bytes beyond ASCII in the target": [get("/api/webhooks/\u00ff"), 400, "http_syntax"],
+  "NUL in a header": [get("/healthz", "X: a\u0000b"), 400, "http_syntax"],
+  "a header's name with a space": [get("/healthz", "X : a"), 400, "http_syntax"],
+  "a folded header": [get("/healthz", "X: a\r\n b"), 400, "http_syntax"],
+  "two lengths": [post("{}", "Content-Length: 2", "Content-Length: 3"), 400, "http_syntax"],
+  "a length and chunks": [post("0\r\n\r\n", "Content-Length: 2", "Transfer-Encoding: chunked"), 400, "http_syntax"],
+  "a length below nothing": [post("{}", "Content-Length: -2"), 400, "http_syntax"],
   "more headers than are read": [get("/healthz", `X: ${"x".repeat(20_000)}`), 431, "headers_too_large"],
   "a target longer than is read": [get(`/${"x".repeat(20_000)}`), 431, "headers_too_large"]
 }
@@ -99,7 +99,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("What is no HTT
       const { a, port } = yield* ApiTest
       const chunked = [`Authorization: Bearer ${a.client.token}`, "Transfer-Encoding: chunked"]
       const refused = [
-        [post("zz\r\n{}\r\n", ...chunked), 400, "http_malformed"],
+        [post("zz\r\n{}\r\n", ...chunked), 400, "http_syntax"],
         [post(`2;${"x".repeat(20_000)}\r\n{}\r\n0\r\n\r\n`, ...chunked), 413, "chunk_extensions_too_large"]
       ] as const
       for (const [sent, status, code] of refused) {
