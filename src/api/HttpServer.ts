@@ -17,6 +17,7 @@ import * as EventTypesHandlers from "./EventTypesHandlers.ts"
 import * as Failures from "./Failures.ts"
 import * as QueryString from "./QueryString.ts"
 import * as Methods from "./Methods.ts"
+import { NoBody } from "./NoBody.ts"
 import * as Paths from "./Paths.ts"
 import * as RequestBody from "./RequestBody.ts"
 import * as SecurityHeaders from "./SecurityHeaders.ts"
@@ -41,7 +42,7 @@ const api = HttpApiBuilder.api(Api).pipe(
     SystemHandlers.layer,
     WebhooksHandlers.layer
   ]),
-  Layer.provide(Authentication.layer)
+  Layer.provide([Authentication.layer, NoBody.layer])
 )
 
 /** What the platform serves, with what every answer carries. */

@@ -54,6 +54,32 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Bodies", (it) 
       expectProblem(yield* a.client.send({ ...call, body: inChunks(bomb) }), 415, "unsupported_media_type")
     }))
 
+  it.scoped("an operation that takes no body refuses one, within the bounds of every body", () =>
+    Effect.gen(function*() {
+      const { client } = yield* (yield* ApiTest).newTenant
+      const receiver = yield* Rows.receiver()
+      const webhook = yield* Rows.register(client, { url: receiver.url() })
+      const { id } = yield* Rows.deliver(client, "deal.won")
+      const operations: ReadonlyArray<readonly [string, number]> = [
+        [`/api/webhooks/${webhook.id}/ping`, 200],
+        [`/api/deliveries/${id}/retry?wait_ms=30000`, 200]
+      ]
+      for (const [path, status] of operations) {
+        const heard = receiver.received.length
+        const send = (body: string | Buffer, headers = {}) => client.send({ method: "POST", path, headers, body })
+        for (const body of ["{\"wait_ms\": 5}", "[]", "null", "\"\""]) {
+          expectProblem(yield* send(body), 422, "body_not_allowed")
+        }
+        expectProblem(yield* send("{"), 400, "json_syntax")
+        expectProblem(yield* send("x", { "content-type": "text/plain" }), 415, "unsupported_media_type")
+        expectProblem(yield* send(Buffer.alloc(1_048_577, " ")), 413, "body_too_large")
+        assert.lengthOf(receiver.received, heard, "nothing was sent")
+        expectStatus(yield* send(" {} "), status)
+        expectStatus(yield* client.send({ method: "POST", path, headers: { "content-type": "text/plain" } }), status)
+        assert.lengthOf(receiver.received, heard + 2)
+      }
+    }))
+
   it.effect("a body that a method gives no meaning to is dropped, and nothing comes of it", () =>
     Effect.gen(function*() {
       const { a } = yield* ApiTest
