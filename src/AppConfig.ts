@@ -118,6 +118,10 @@ export const AppConfig = Config.all({
   payloadBytesMax: Config.map(integer("WEBHOOKS_MAX_PAYLOAD_SIZE_KB", 1, 10_240, 256), (kb) => kb * 1_024),
   requestBytesMax: Config.map(integer("WEBHOOKS_MAX_REQUEST_SIZE_KB", 1, 102_400, 1_024), (kb) => kb * 1_024),
   requestTimeout: seconds("WEBHOOKS_REQUEST_TIMEOUT_SECONDS", 1, 300, 30),
+  rateLimit: Config.all({
+    perSecond: integer("PER_SECOND", 0, 1_000_000, 1_000),
+    burst: integer("BURST", 1, 1_000_000, 2_000)
+  }).pipe(Config.nested("WEBHOOKS_RATE_LIMIT")),
   idempotencyTtl: Config.map(integer("WEBHOOKS_IDEMPOTENCY_TTL_HOURS", 1, 720, 24), Duration.hours),
   retryPolicy: Config.all({
     maxAttempts: integer("MAX_ATTEMPTS", 1, 20, 5),

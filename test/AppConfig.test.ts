@@ -27,6 +27,8 @@ const numbers: ReadonlyArray<
   ["WEBHOOKS_MAX_PAYLOAD_SIZE_KB", 1, 10_240, (config) => config.payloadBytesMax, 1_024],
   ["WEBHOOKS_MAX_REQUEST_SIZE_KB", 1, 102_400, (config) => config.requestBytesMax, 1_024],
   ["WEBHOOKS_REQUEST_TIMEOUT_SECONDS", 1, 300, (config) => Duration.toSeconds(config.requestTimeout)],
+  ["WEBHOOKS_RATE_LIMIT_PER_SECOND", 0, 1_000_000, (config) => config.rateLimit.perSecond],
+  ["WEBHOOKS_RATE_LIMIT_BURST", 1, 1_000_000, (config) => config.rateLimit.burst],
   ["WEBHOOKS_IDEMPOTENCY_TTL_HOURS", 1, 720, (config) => Duration.toHours(config.idempotencyTtl)],
   ["WEBHOOKS_RETRY_POLICY_MAX_ATTEMPTS", 1, 20, (config) => config.retryPolicy.maxAttempts],
   ["WEBHOOKS_RETRY_POLICY_BASE_DELAY_SECONDS", 0.01, 86_400, (config) => config.retryPolicy.baseDelayMs, 1_000],
@@ -61,6 +63,7 @@ describe("AppConfig", () => {
       })
       assert.deepStrictEqual(config.nameServers, [])
       assert.deepStrictEqual({ ...config.url }, { schemes: ["https"], disallowed: [], allowed: [] })
+      assert.deepStrictEqual({ ...config.rateLimit }, { perSecond: 1_000, burst: 2_000 })
       assert.strictEqual(Duration.toSeconds(config.requestTimeout), 30)
       assert.strictEqual(config.dispatcher.leaseSeconds, 30)
       assert.isTrue(Option.isNone(config.database.url))

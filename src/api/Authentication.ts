@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import type { Caller } from "../domain/Client.ts"
 import { ApiKeys } from "../service/ApiKeys.ts"
 import * as Problem from "./Problem.ts"
+import { RateLimit } from "./RateLimit.ts"
 
 export class CurrentCaller extends Context.Tag("deeper-hub-webhooks/api/Authentication/CurrentCaller")<
   CurrentCaller,
@@ -25,20 +26,21 @@ export class Authentication extends HttpApiMiddleware.Tag<Authentication>()(
   "deeper-hub-webhooks/api/Authentication",
   {
     provides: CurrentCaller,
-    failure: Schema.Union(Problem.unauthorized, Problem.unavailable),
+    failure: Schema.Union(Problem.unauthorized, Problem.tooManyRequests, Problem.unavailable),
     security: { bearer }
   }
 ) {
   static readonly layer = Layer.effect(
     this,
-    Effect.map(ApiKeys, (keys) => ({
+    Effect.map(Effect.all([ApiKeys, RateLimit]), ([keys, rateLimit]) => ({
       bearer: (token) =>
         Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers, remoteAddress }) =>
           // The platform takes what stands behind any word of six letters for a token.
           /^bearer /i.test(headers["authorization"] ?? "")
-            ? Effect.flatMap(
-              keys.authenticate(token, Option.getOrNull(remoteAddress)),
-              Option.match({ onNone: () => Effect.fail(unknownKey), onSome: Effect.succeed })
+            ? keys.authenticate(token, Option.getOrNull(remoteAddress)).pipe(
+              Effect.flatMap(Option.match({ onNone: () => Effect.fail(unknownKey), onSome: Effect.succeed })),
+              // Only a key that is one has a bucket: made-up ones would fill the memory.
+              Effect.tap(({ clientId, keyId }) => rateLimit.charge(keyId ?? clientId))
             )
             : Effect.fail(unknownKey))
     }))

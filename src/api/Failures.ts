@@ -14,6 +14,7 @@ import {
   MethodNotAllowed,
   NoRoute,
   RequestTimeout,
+  TooManyRequests,
   Unauthorized,
   UnsupportedMedia
 } from "./Problem.ts"
@@ -29,6 +30,7 @@ const declared = [
   PersistenceError,
   RequestTimeout,
   TooLarge,
+  TooManyRequests,
   Unauthorized,
   UnsupportedMedia
 ] as const
@@ -64,6 +66,7 @@ const retryAfter = "1"
 const headersOf = (error: unknown): Readonly<Record<string, string>> | undefined => {
   if (error instanceof Unauthorized) return { "www-authenticate": "Bearer" }
   if (error instanceof MethodNotAllowed) return { allow: error.allow }
+  if (error instanceof TooManyRequests) return { "retry-after": String(error.retryAfterSeconds) }
   return error instanceof PersistenceError ? { "retry-after": retryAfter } : undefined
 }
 

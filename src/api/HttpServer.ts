@@ -19,6 +19,7 @@ import * as QueryString from "./QueryString.ts"
 import * as Methods from "./Methods.ts"
 import { NoBody } from "./NoBody.ts"
 import * as Paths from "./Paths.ts"
+import * as RateLimit from "./RateLimit.ts"
 import * as RequestBody from "./RequestBody.ts"
 import * as SecurityHeaders from "./SecurityHeaders.ts"
 import * as SystemHandlers from "./SystemHandlers.ts"
@@ -30,20 +31,24 @@ export interface ApiOptions {
   readonly bytesMax: number
   /** How long a request's body may take to come. */
   readonly requestTimeout: Duration.Duration
+  /** How often each key may ask. */
+  readonly rateLimit: RateLimit.RateLimitOptions
 }
 
-const api = HttpApiBuilder.api(Api).pipe(
-  Layer.provide([
-    AuditHandlers.layer,
-    ClientsHandlers.layer,
-    DeliveriesHandlers.layer,
-    EventsHandlers.layer,
-    EventTypesHandlers.layer,
-    SystemHandlers.layer,
-    WebhooksHandlers.layer
-  ]),
-  Layer.provide([Authentication.layer, NoBody.layer])
-)
+const api = ({ rateLimit }: ApiOptions) =>
+  HttpApiBuilder.api(Api).pipe(
+    Layer.provide([
+      AuditHandlers.layer,
+      ClientsHandlers.layer,
+      DeliveriesHandlers.layer,
+      EventsHandlers.layer,
+      EventTypesHandlers.layer,
+      SystemHandlers.layer,
+      WebhooksHandlers.layer
+    ]),
+    Layer.provide([Authentication.layer, NoBody.layer]),
+    Layer.provide(RateLimit.RateLimit.layer(rateLimit))
+  )
 
 /** What the platform serves, with what every answer carries. */
 const served = ({ requestTimeout }: ApiOptions) =>
@@ -64,7 +69,7 @@ export const layer = (options: ApiOptions) =>
     Layer.provide(QueryString.layer),
     Layer.provide(RequestBody.layer({ bytesMax: options.bytesMax, within: options.requestTimeout })),
     Layer.provide(Methods.layer),
-    Layer.provide(api),
+    Layer.provide(api(options)),
     // A type's name may have 128 characters, and one that has too many is to be told so.
     Layer.provide(HttpRouter.setRouterConfig({ maxParamLength: 1_024 }))
   )

@@ -29,6 +29,14 @@ export class MethodNotAllowed extends Data.TaggedError("MethodNotAllowed")<{
 /** The body did not come in time. */
 export class RequestTimeout extends Data.TaggedError("RequestTimeout")<{ readonly message: string }> {}
 
+/** This key asks too often, or everybody together asks more than the process can do at once. */
+export class TooManyRequests extends Data.TaggedError("TooManyRequests")<{
+  readonly code: "overloaded" | "rate_limited"
+  readonly message: string
+  /** After which to come back. */
+  readonly retryAfterSeconds: number
+}> {}
+
 export class UnsupportedMedia extends Data.TaggedError("UnsupportedMedia")<{ readonly message: string }> {}
 
 /** A bug of ours. What it was stands in the log, not in the answer. */
@@ -113,6 +121,11 @@ export const invalid = problem(Refusal.Invalid, 422, "Unprocessable content", ({
   code,
   detail: message,
   errors: issues
+}))
+
+export const tooManyRequests = problem(TooManyRequests, 429, "Too many requests", ({ code, message }) => ({
+  code,
+  detail: message
 }))
 
 export const internal = problem(Internal, 500, "Internal server error", () => ({

@@ -1,7 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, FastCheck as fc } from "effect"
 import { ApiTest, layer as Api } from "../support/ApiTest.ts"
-import * as RawHttp from "../support/RawExchange.ts"
+import * as RawExchange from "../support/RawExchange.ts"
 
 const head = (...lines: ReadonlyArray<string>): string => [...lines, "", ""].join("\r\n")
 
@@ -58,11 +58,11 @@ const odd: ReadonlyArray<string> = [
 ]
 
 /** Where Node answers by itself to what it does take for a request (no Host, an expectation), it says nothing more. */
-const isSilent = ({ body, head }: RawHttp.RawAnswer): boolean =>
+const isSilent = ({ body, head }: RawExchange.RawAnswer): boolean =>
   !head.includes("content-type:") && (body === "" || body === "0\r\n\r\n")
 
 const check = (received: string, sent: string) => {
-  for (const answer of RawHttp.answers(received)) {
+  for (const answer of RawExchange.answers(received)) {
     assert.isBelow(answer.status, 500, JSON.stringify(sent))
     if (answer.status < 400 || isSilent(answer)) continue
     assert.include(answer.head, "content-type: application/problem+json", JSON.stringify(sent))
@@ -75,7 +75,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("What is no HTT
     it.effect(`${what} is answered with a problem, and the connection ends`, () =>
       Effect.gen(function*() {
         const { port } = yield* ApiTest
-        const [answer, ...more] = RawHttp.answers(yield* RawHttp.exchange(port, Buffer.from(sent, "latin1")))
+        const [answer, ...more] = RawExchange.answers(yield* RawExchange.exchange(port, Buffer.from(sent, "latin1")))
         assert(answer)
         assert.isEmpty(more)
         for (
@@ -103,7 +103,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("What is no HTT
         [post(`2;${"x".repeat(20_000)}\r\n{}\r\n0\r\n\r\n`, ...chunked), 413, "chunk_extensions_too_large"]
       ] as const
       for (const [sent, status, code] of refused) {
-        const [answer] = RawHttp.answers(yield* RawHttp.exchange(port, sent))
+        const [answer] = RawExchange.answers(yield* RawExchange.exchange(port, sent))
         assert(answer)
         assert.strictEqual(answer.status, status)
         assert.strictEqual(JSON.parse(answer.body).code, code)
@@ -113,7 +113,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("What is no HTT
   it.effect("what is an odd request is answered by the API, or not at all", () =>
     Effect.gen(function*() {
       const { port } = yield* ApiTest
-      for (const sent of odd) check(yield* RawHttp.exchange(port, sent), sent)
+      for (const sent of odd) check(yield* RawExchange.exchange(port, sent), sent)
     }))
 
   it.effect("a request with a byte changed or taken out is answered, and the service goes on", () =>
@@ -126,7 +126,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("What is no HTT
         good.slice(0, at) + String.fromCharCode(byte) + good.slice(at + removed)
       )
       const sent = fc.sample(spoilt, { seed: 84, numRuns: 1_000 })
-      const received = yield* Effect.forEach(sent, (bytes) => RawHttp.exchange(port, Buffer.from(bytes, "latin1")), {
+      const received = yield* Effect.forEach(sent, (bytes) => RawExchange.exchange(port, Buffer.from(bytes, "latin1")), {
         concurrency: 8
       })
       received.forEach((text, i) => check(text, sent[i] ?? ""))

@@ -245,6 +245,7 @@ const titles: Readonly<Record<number, string>> = {
   413: "Content too large",
   415: "Unsupported media type",
   422: "Unprocessable content",
+  429: "Too many requests",
   431: "Request header fields too large",
   503: "Service unavailable"
 }
