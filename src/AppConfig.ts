@@ -118,6 +118,7 @@ export const AppConfig = Config.all({
   payloadBytesMax: Config.map(integer("WEBHOOKS_MAX_PAYLOAD_SIZE_KB", 1, 10_240, 256), (kb) => kb * 1_024),
   requestBytesMax: Config.map(integer("WEBHOOKS_MAX_REQUEST_SIZE_KB", 1, 102_400, 1_024), (kb) => kb * 1_024),
   requestTimeout: seconds("WEBHOOKS_REQUEST_TIMEOUT_SECONDS", 1, 300, 30),
+  requestsMax: integer("WEBHOOKS_MAX_CONCURRENT_REQUESTS", 1, 65_536, 1_024),
   rateLimit: Config.all({
     perSecond: integer("PER_SECOND", 0, 1_000_000, 1_000),
     burst: integer("BURST", 1, 1_000_000, 2_000)

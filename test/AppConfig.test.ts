@@ -27,6 +27,7 @@ const numbers: ReadonlyArray<
   ["WEBHOOKS_MAX_PAYLOAD_SIZE_KB", 1, 10_240, (config) => config.payloadBytesMax, 1_024],
   ["WEBHOOKS_MAX_REQUEST_SIZE_KB", 1, 102_400, (config) => config.requestBytesMax, 1_024],
   ["WEBHOOKS_REQUEST_TIMEOUT_SECONDS", 1, 300, (config) => Duration.toSeconds(config.requestTimeout)],
+  ["WEBHOOKS_MAX_CONCURRENT_REQUESTS", 1, 65_536, (config) => config.requestsMax],
   ["WEBHOOKS_RATE_LIMIT_PER_SECOND", 0, 1_000_000, (config) => config.rateLimit.perSecond],
   ["WEBHOOKS_RATE_LIMIT_BURST", 1, 1_000_000, (config) => config.rateLimit.burst],
   ["WEBHOOKS_IDEMPOTENCY_TTL_HOURS", 1, 720, (config) => Duration.toHours(config.idempotencyTtl)],
@@ -53,6 +54,7 @@ describe("AppConfig", () => {
         userAgent: "Claude-MCP-Webhook/1.0",
         httpTimeoutMs: 5_000,
         payloadBytesMax: 256 * 1_024,
+        requestsMax: 1_024,
         dataDirectory: ".data"
       })
       assert.deepStrictEqual(config.retryPolicy, {

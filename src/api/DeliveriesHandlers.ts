@@ -5,6 +5,7 @@ import type { Attempt } from "../domain/Delivery.ts"
 import { DeliveryId, WebhookId } from "../domain/Ids.ts"
 import type { DeliveryDetail } from "../persistence/DeliveryHistory.ts"
 import { DeliveryLog } from "../service/DeliveryLog.ts"
+import { Admission } from "./Admission.ts"
 import { Api } from "./Api.ts"
 import { CurrentCaller } from "./Authentication.ts"
 import { type AttemptResource, DeliveryDetailResource } from "./DeliveriesApi.ts"
@@ -18,6 +19,7 @@ const deliveryId = PathId.decode("delivery", DeliveryId)
 
 export const layer = HttpApiBuilder.group(Api, "deliveries", (handlers) =>
   Effect.gen(function*() {
+    const admission = yield* Admission
     const log = yield* DeliveryLog
     return handlers
       .handle(
@@ -40,7 +42,7 @@ export const layer = HttpApiBuilder.group(Api, "deliveries", (handlers) =>
           const id = yield* deliveryId(path.id)
           const caller = yield* CurrentCaller
           if (waitMs === undefined) return yield* Effect.as(log.retry(caller, id), { status: "enqueued" as const })
-          return yield* respond(yield* log.retryAndWait(caller, id, waitMs))
+          return yield* respond(yield* admission.waiting(log.retryAndWait(caller, id, waitMs)))
         }))
   }))
 

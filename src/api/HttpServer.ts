@@ -7,6 +7,7 @@ import * as HttpRouter from "@effect/platform/HttpRouter"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Admission from "./Admission.ts"
 import { Api } from "./Api.ts"
 import * as AuditHandlers from "./AuditHandlers.ts"
 import { Authentication } from "./Authentication.ts"
@@ -31,6 +32,8 @@ export interface ApiOptions {
   readonly bytesMax: number
   /** How long a request's body may take to come. */
   readonly requestTimeout: Duration.Duration
+  /** How many requests may be under way at once. */
+  readonly requestsMax: number
   /** How often each key may ask. */
   readonly rateLimit: RateLimit.RateLimitOptions
 }
@@ -52,13 +55,18 @@ const api = ({ rateLimit }: ApiOptions) =>
 
 /** What the platform serves, with what every answer carries. */
 const served = ({ requestTimeout }: ApiOptions) =>
-  HttpApiBuilder.serve(HttpApp.withPreResponseHandler((request, response) => {
-    const source = NodeHttpServerRequest.toIncomingMessage(request)
-    const finished = SecurityHeaders.set(response)
-    return Effect.succeed(
-      UnreadBody.isExpected(source) ? UnreadBody.outlast(finished, source, requestTimeout) : finished
-    )
-  }))
+  Layer.unwrapEffect(
+    Effect.map(Admission.Admission, (admission) =>
+      HttpApiBuilder.serve(HttpApp.withPreResponseHandler((request, response) => {
+        const source = NodeHttpServerRequest.toIncomingMessage(request)
+        const finished = SecurityHeaders.set(response)
+        if (!UnreadBody.isExpected(source)) {
+          return Effect.succeed(finished)
+        }
+        admission.leave(NodeHttpServerRequest.toServerResponse(request))
+        return Effect.succeed(UnreadBody.outlast(finished, source, requestTimeout))
+      })))
+  )
 
 /** What surrounds the handlers, the outermost first. */
 export const layer = (options: ApiOptions) =>
@@ -66,10 +74,12 @@ export const layer = (options: ApiOptions) =>
     Layer.provide(HttpApiSwagger.layer({ path: Paths.docs })),
     Layer.provide(HttpApiBuilder.middlewareOpenApi({ path: Paths.document })),
     Layer.provide(Failures.layer),
+    Layer.provide(Admission.door),
     Layer.provide(QueryString.layer),
     Layer.provide(RequestBody.layer({ bytesMax: options.bytesMax, within: options.requestTimeout })),
     Layer.provide(Methods.layer),
     Layer.provide(api(options)),
+    Layer.provide(Admission.Admission.layer({ places: options.requestsMax })),
     // A type's name may have 128 characters, and one that has too many is to be told so.
     Layer.provide(HttpRouter.setRouterConfig({ maxParamLength: 1_024 }))
   )

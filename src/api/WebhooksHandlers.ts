@@ -4,6 +4,7 @@ import { WebhookId } from "../domain/Ids.ts"
 import type { Webhook } from "../domain/Webhook.ts"
 import type { Registered } from "../service/Definitions.ts"
 import { WebhookService } from "../service/WebhookService.ts"
+import { Admission } from "./Admission.ts"
 import { Api } from "./Api.ts"
 import { CurrentCaller } from "./Authentication.ts"
 import { attemptResource } from "./DeliveriesHandlers.ts"
@@ -15,6 +16,7 @@ const webhookId = PathId.decode("webhook", WebhookId)
 
 export const layer = HttpApiBuilder.group(Api, "webhooks", (handlers) =>
   Effect.gen(function*() {
+    const admission = yield* Admission
     const webhooks = yield* WebhookService
 
     return handlers
@@ -51,7 +53,7 @@ export const layer = HttpApiBuilder.group(Api, "webhooks", (handlers) =>
           consecutiveFailures: webhook.failureCount,
           circuit: webhook.circuit
         })))
-      .handle("ping", ({ path }) => Effect.map(about(path, webhooks.ping), attemptResource))
+      .handle("ping", ({ path }) => Effect.map(admission.waiting(about(path, webhooks.ping)), attemptResource))
       .handle("test", ({ path, payload }) => about(path, (caller, id) => webhooks.test(caller, id, payload)))
   }))
 

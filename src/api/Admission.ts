@@ -1,0 +1,80 @@
+/**
+ * How many requests are under way at once. What is beyond that is turned away before its body is read or the database is
+ * asked: a process that takes in more than it can do ends up doing nothing. Probes are always let in.
+ */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { ServerResponse } from "node:http"
+import { Api } from "./Api.ts"
+import * as Paths from "./Paths.ts"
+import { TooManyRequests } from "./Problem.ts"
+
+export class Admission extends Context.Tag("deeper-hub-webhooks/api/Admission")<Admission, {
+  /** Gives the request a place until its connection is done with it; false where there is none. */
+  readonly enter: (response: ServerResponse) => boolean
+  /** Gives the place back early: all that is left to do costs nothing. */
+  readonly leave: (response: ServerResponse) => void
+  /**
+   * For what waits on purpose, on a receiver and not on us. It may take a quarter of the places: waiting requests must
+   * not keep those out that are over in a moment.
+   */
+  readonly waiting: <A, E, R>(wait: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TooManyRequests, R>
+}>() {
+  static readonly layer = (options: { readonly places: number }) => Layer.sync(this, () => make(options.places))
+}
+
+const make = (places: number): typeof Admission.Service => {
+  const underWay = new Set<ServerResponse>()
+  const waitingMax = Math.max(1, Math.floor(places / 4))
+  let waiting = 0
+  const leave = (response: ServerResponse): void => void underWay.delete(response)
+  const sitDown = Effect.suspend(() => {
+    if (waiting === waitingMax) {
+      return overloaded(`${waitingMax} requests already wait for an attempt. Ask without waiting, or later.`)
+    }
+    waiting += 1
+    return Effect.void
+  })
+  const standUp = Effect.sync(() => {
+    waiting -= 1
+  })
+  return {
+    enter: (response) => {
+      if (underWay.size >= places) return false
+      underWay.add(response)
+      // The connection's word and not the handler's: an answer that nobody fetches is never finished.
+      response.once("close", () => leave(response))
+      return true
+    },
+    leave,
+    waiting: (wait) => Effect.acquireUseRelease(sitDown, () => wait, () => standUp)
+  }
+}
+
+const probes: ReadonlySet<string> = new Set(["/healthz", "/metrics", "/readyz"])
+
+/** Turns away at the door. */
+export const door = HttpApiBuilder.middleware(
+  Api,
+  Effect.map(
+    Admission,
+    (admission) => (app) =>
+      Effect.flatMap(
+        HttpServerRequest.HttpServerRequest,
+        (request) =>
+          probes.has(Paths.normal(request.url)) || admission.enter(NodeHttpServerRequest.toServerResponse(request))
+            ? app
+            : full
+      )
+  )
+)
+
+const overloaded = (message: string) => new TooManyRequests({ code: "overloaded", message, retryAfterSeconds: 1 })
+
+const full = Effect.fail(
+  overloaded("The service has as many requests under way as it can take. This one was not looked at: repeat it.")
+)
