@@ -126,9 +126,13 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("What is no HTT
         good.slice(0, at) + String.fromCharCode(byte) + good.slice(at + removed)
       )
       const sent = fc.sample(spoilt, { seed: 84, numRuns: 1_000 })
-      const received = yield* Effect.forEach(sent, (bytes) => RawExchange.exchange(port, Buffer.from(bytes, "latin1")), {
-        concurrency: 8
-      })
+      const received = yield* Effect.forEach(
+        sent,
+        (bytes) => RawExchange.exchange(port, Buffer.from(bytes, "latin1")),
+        {
+          concurrency: 8
+        }
+      )
       received.forEach((text, i) => check(text, sent[i] ?? ""))
       assert.strictEqual((yield* a.client.get("/api/events")).status, 200)
     }))
