@@ -35,11 +35,11 @@ const finishOperation = (operation: Node, method: string): Node => ({
 const isPossible = (status: string, { security }: Node, method: string): boolean => {
   // Whoever asks for an operation has its method right.
   if (status === "405") return false
-  if (Array.isArray(security) && security.length === 0) return ["500", "503"].includes(status)
+  if (Array.isArray(security) && security.length === 0) return ["400", "500", "503"].includes(status)
   return !ofBodies.has(status) || ["patch", "post", "put"].includes(method)
 }
 
-const ofBodies: ReadonlySet<string> = new Set(["400", "408", "413", "415"])
+const ofBodies: ReadonlySet<string> = new Set(["408", "413", "415"])
 
 const failure = (status: string): Node => ({
   description: titles[status] ?? "Failure",
@@ -54,7 +54,7 @@ const retryAfter = {
 }
 
 const titles: Record<string, string> = {
-  "400": "The body is not acceptable JSON",
+  "400": "The request is no HTTP/1.1, or its body no acceptable JSON",
   "401": "The API key is missing, unknown, expired or revoked",
   "403": "The key's role does not reach so far",
   "404": "There is no such thing, or it is another client's",

@@ -50,7 +50,7 @@ const explain = (issues: ReadonlyArray<Issue>): ReadonlyArray<RefusalIssue> => {
   const [first] = issues
   if (first === undefined || words.length < issues.length) return issues.map((issue) => said(issue, plain(issue)))
   const wanted = words.length === 1 ? words[0] : `one of ${words.join(", ")}`
-  return [said(first, `expected ${wanted}, found ${foundIn(first)}`)]
+  return [said(first, `expected ${wanted}${foundIn(first)}`)]
 }
 
 const literal = /^Expected ("[^"]*"), actual /
@@ -58,7 +58,8 @@ const literal = /^Expected ("[^"]*"), actual /
 /** Of what kind it was, never what it was: a secret in the wrong place is not repeated. */
 const foundIn = ({ message }: Issue): string => {
   const found = / actual ([^]*)$/.exec(message)?.[1] ?? ""
-  return kinds.find(([spelling]) => spelling.test(found))?.[1] ?? "something else"
+  const kind = kinds.find(([spelling]) => spelling.test(found))?.[1]
+  return kind === undefined ? "" : `, found ${kind}`
 }
 
 const kinds: ReadonlyArray<readonly [RegExp, string]> = [
@@ -84,7 +85,7 @@ const plain = (issue: Issue): string => {
   if (issue._tag === "Unexpected") return "There is no such field. See /docs for those there are."
   if (/^Unable to decode [^]* into a number$/.test(issue.message)) return "expected a number"
   const [, expected] = /^Expected ([^]*?), actual /.exec(issue.message) ?? []
-  return expected === undefined ? issue.message : `expected ${inWords(expected)}, found ${foundIn(issue)}`
+  return expected === undefined ? issue.message : `expected ${inWords(expected)}${foundIn(issue)}`
 }
 
 /** The platform's name for what it expected; its own sentences, such as `a number between 1 and 200`, are fine. */
