@@ -18,7 +18,7 @@ module.exports = {
       from: { path: "^src/", pathNot: "^src/persistence/" },
       to: { path: "node_modules/(@effect/sql|@effect/sql-pg|pg)/" }
     },
-    { name: "no-test-in-src", severity: "error", from: { path: "^src/" }, to: { path: "^test/" } },
+    { name: "no-test-in-src", severity: "error", from: { path: "^src/" }, to: { path: "^(test|bench)/" } },
     {
       name: "demo-from-main-only",
       severity: "error",

@@ -52,7 +52,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("OpenAPI", (it)
         const status = operations[name]?.status ?? 200
         assert.property(responses, String(status), name)
         const failures = Object.keys(responses).filter((code) => Number(code) >= 400)
-        if (probes.includes(name)) assert.deepStrictEqual(failures, ["500", "503"], name)
+        if (probes.includes(name)) assert.deepStrictEqual(failures, ["400", "500", "503"], name)
         else assert.includeMembers(failures, ["401", "403", "422", "429", "500", "503"], name)
         const hasBody = /^(PATCH|POST|PUT) /.test(name)
         for (const code of ["408", "413", "415"]) {
