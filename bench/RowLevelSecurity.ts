@@ -82,6 +82,8 @@ const prepare = Effect.gen(function*() {
     headersSealed: null,
     secretSealed: new Uint8Array([1]),
     secretExpiresAt: null,
+    previousSecretSealed: null,
+    previousSecretExpiresAt: null,
     signatures: SignatureScheme.literals,
     isActive: true,
     deactivationReason: null,
