@@ -5,6 +5,7 @@ export default defineConfig({
     globalSetup: ["test/support/globalSetup.ts"],
     sequence: { concurrent: false },
     testTimeout: 30_000,
-    reporters: ["default"]
+    // Each test by its name: those of the numbered faults are to be found in the output.
+    reporters: ["verbose"]
   }
 })
