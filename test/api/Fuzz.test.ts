@@ -59,7 +59,7 @@ const askers = Effect.map(ApiTest, ({ a, b, nobody, operator }): ReadonlyArray<R
 const collectionOf = ({ path }: Described): string => path.split("/").findLast((word) => !word.startsWith("{")) ?? ""
 
 layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Fuzz", (it) => {
-  it.scoped("F84 whatever is asked of any operation, the answer keeps to the document", () =>
+  it.scoped("L84 whatever is asked of any operation, the answer keeps to the document", () =>
     Effect.gen(function*() {
       const { a, b, nobody, port } = yield* ApiTest
       const seed = yield* chooseSeed
