@@ -9,6 +9,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { ServerResponse } from "node:http"
+import type { Caller } from "../domain/Client.ts"
+import type { ClientId } from "../domain/Ids.ts"
 import { Api } from "./Api.ts"
 import * as Paths from "./Paths.ts"
 import { TooManyRequests } from "./Problem.ts"
@@ -19,10 +21,13 @@ export class Admission extends Context.Tag("deeper-hub-webhooks/api/Admission")<
   /** Gives the place back early: all that is left to do costs nothing. */
   readonly leave: (response: ServerResponse) => void
   /**
-   * For what waits on purpose, on a receiver and not on us. It may take a quarter of the places: waiting requests must
-   * not keep those out that are over in a moment.
+   * For what waits on purpose, on a receiver and not on us. It may take a quarter of the places, and one client a quarter
+   * of those: who waits must not keep those out that are over in a moment, nor all others who want to wait.
    */
-  readonly waiting: <A, E, R>(wait: Effect.Effect<A, E, R>) => Effect.Effect<A, E | TooManyRequests, R>
+  readonly waiting: <A, E, R>(
+    caller: Caller,
+    wait: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | TooManyRequests, R>
 }>() {
   static readonly layer = (options: { readonly places: number }) => Layer.sync(this, () => make(options.places))
 }
@@ -30,18 +35,24 @@ export class Admission extends Context.Tag("deeper-hub-webhooks/api/Admission")<
 const make = (places: number): typeof Admission.Service => {
   const underWay = new Set<ServerResponse>()
   const waitingMax = Math.max(1, Math.floor(places / 4))
-  let waiting = 0
+  const waitingPerClientMax = Math.max(1, Math.floor(waitingMax / 4))
+  const waiting = new Map<ClientId, number>()
   const leave = (response: ServerResponse): void => void underWay.delete(response)
-  const sitDown = Effect.suspend(() => {
-    if (waiting === waitingMax) {
-      return overloaded(`${waitingMax} requests already wait for an attempt. Ask without waiting, or later.`)
-    }
-    waiting += 1
-    return Effect.void
-  })
-  const standUp = Effect.sync(() => {
-    waiting -= 1
-  })
+  const sitDown = (client: ClientId) =>
+    Effect.suspend(() => {
+      const own = waiting.get(client) ?? 0
+      const all = Array.from(waiting.values()).reduce((sum, n) => sum + n, 0)
+      if (all >= waitingMax) return overloaded(waits(waitingMax, "requests"))
+      if (own >= waitingPerClientMax) return overloaded(waits(waitingPerClientMax, "requests of this client"))
+      waiting.set(client, own + 1)
+      return Effect.void
+    })
+  const standUp = (client: ClientId) =>
+    Effect.sync(() => {
+      const others = (waiting.get(client) ?? 1) - 1
+      if (others === 0) waiting.delete(client)
+      else waiting.set(client, others)
+    })
   return {
     enter: (response) => {
       if (underWay.size >= places) return false
@@ -51,7 +62,7 @@ const make = (places: number): typeof Admission.Service => {
       return true
     },
     leave,
-    waiting: (wait) => Effect.acquireUseRelease(sitDown, () => wait, () => standUp)
+    waiting: ({ clientId }, wait) => Effect.acquireUseRelease(sitDown(clientId), () => wait, () => standUp(clientId))
   }
 }
 
@@ -72,6 +83,9 @@ export const door = HttpApiBuilder.middleware(
       )
   )
 )
+
+const waits = (count: number, whose: string) =>
+  `${count} ${whose} already wait for an attempt. Ask without waiting, or later.`
 
 const overloaded = (message: string) => new TooManyRequests({ code: "overloaded", message, retryAfterSeconds: 1 })
 

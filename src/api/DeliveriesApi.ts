@@ -10,7 +10,6 @@ import { AttemptId } from "../domain/Ids.ts"
 import { JsonValue } from "../domain/Json.ts"
 import { Moment } from "../domain/Moment.ts"
 import { Authentication } from "./Authentication.ts"
-import { NoBody } from "./NoBody.ts"
 import * as Paging from "./Paging.ts"
 import * as PathId from "./PathId.ts"
 import * as Problem from "./Problem.ts"
@@ -93,7 +92,6 @@ export class DeliveriesApi extends HttpApiGroup.make("deliveries")
       .addError(Problem.notFound)
       .addError(Problem.conflict)
       .annotate(OpenApi.Summary, "Send a delivery again, now")
-      .middleware(NoBody)
   )
   .middleware(Authentication)
   .prefix("/api")

@@ -10,6 +10,7 @@ import { Api } from "./Api.ts"
 import { CurrentCaller } from "./Authentication.ts"
 import { type AttemptResource, DeliveryDetailResource } from "./DeliveriesApi.ts"
 import * as LosslessJson from "./LosslessJson.ts"
+import * as NoBody from "./NoBody.ts"
 import * as Paging from "./Paging.ts"
 import * as PathId from "./PathId.ts"
 import * as StoredBody from "./StoredBody.ts"
@@ -41,8 +42,9 @@ export const layer = HttpApiBuilder.group(Api, "deliveries", (handlers) =>
         Effect.gen(function*() {
           const id = yield* deliveryId(path.id)
           const caller = yield* CurrentCaller
+          yield* NoBody.expected
           if (waitMs === undefined) return yield* Effect.as(log.retry(caller, id), { status: "enqueued" as const })
-          return yield* respond(yield* admission.waiting(log.retryAndWait(caller, id, waitMs)))
+          return yield* respond(yield* admission.waiting(caller, log.retryAndWait(caller, id, waitMs)))
         }))
   }))
 

@@ -9,10 +9,10 @@ type Issue = HttpApiDecodeError["issues"][number]
 
 /** A request may be wrong in a hundred thousand places, and one place a megabyte long. */
 const issuesMax = 100
-const messageLengthMax = 500
+const lengthMax = 500
 
 export const of = ({ issues }: HttpApiDecodeError): Invalid => {
-  const [first, ...rest] = byPlace(withoutAsides(issues)).slice(0, issuesMax).flatMap(explain)
+  const [first, ...rest] = byPlace(withoutAsides(issues)).slice(0, issuesMax).flatMap(explain).slice(0, issuesMax)
   return first === undefined
     ? Invalid.one("", "invalid_value", "The request does not fit its schema. See /docs.")
     : new Invalid({ issues: [first, ...rest] })
@@ -74,10 +74,12 @@ const kinds: ReadonlyArray<readonly [RegExp, string]> = [
 ]
 
 const said = (issue: Issue, message: string): RefusalIssue => ({
-  path: placeOf(issue),
+  path: shortened(placeOf(issue)),
   code: codes[issue._tag] ?? "invalid_value",
-  message: message.length > messageLengthMax ? `${message.slice(0, messageLengthMax)}…` : message
+  message: shortened(message)
 })
+
+const shortened = (text: string): string => text.length > lengthMax ? `${text.slice(0, lengthMax)}…` : text
 
 const codes: Partial<Record<Issue["_tag"], string>> = { Missing: "missing_field", Unexpected: "unknown_field" }
 

@@ -17,7 +17,6 @@ import * as EventsHandlers from "./EventsHandlers.ts"
 import * as EventTypesHandlers from "./EventTypesHandlers.ts"
 import * as Failures from "./Failures.ts"
 import * as Methods from "./Methods.ts"
-import { NoBody } from "./NoBody.ts"
 import * as Paths from "./Paths.ts"
 import * as QueryString from "./QueryString.ts"
 import * as RateLimit from "./RateLimit.ts"
@@ -49,7 +48,7 @@ const api = ({ rateLimit }: ApiOptions) =>
       SystemHandlers.layer,
       WebhooksHandlers.layer
     ]),
-    Layer.provide([Authentication.layer, NoBody.layer]),
+    Layer.provide(Authentication.layer),
     Layer.provide(RateLimit.RateLimit.layer(rateLimit))
   )
 
@@ -63,8 +62,9 @@ const served = ({ requestTimeout }: ApiOptions) =>
         if (!UnreadBody.isExpected(source)) {
           return Effect.succeed(finished)
         }
-        admission.leave(NodeHttpServerRequest.toServerResponse(request))
-        return Effect.succeed(UnreadBody.outlast(finished, source, requestTimeout))
+        const leave = () =>
+          admission.leave(NodeHttpServerRequest.toServerResponse(request))
+        return Effect.succeed(UnreadBody.outlast(finished, source, requestTimeout, leave))
       })))
   )
 

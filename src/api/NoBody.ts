@@ -3,29 +3,20 @@
  * and refused unless it is empty. Somebody put something into it that would have no effect.
  */
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import { Invalid } from "../domain/Refusal.ts"
-import * as Problem from "./Problem.ts"
 import * as UnreadBody from "./UnreadBody.ts"
 
-export class NoBody extends HttpApiMiddleware.Tag<NoBody>()("deeper-hub-webhooks/api/NoBody", {
-  failure: Problem.invalid
-}) {
-  static readonly layer = Layer.succeed(
-    this,
-    Effect.flatMap(
-      HttpServerRequest.HttpServerRequest,
-      (request) =>
-        UnreadBody.isAnnounced(NodeHttpServerRequest.toIncomingMessage(request))
-          // What the reader refuses is a defect to the platform; see Failures.
-          ? Effect.flatMap(Effect.orDie(request.json), (body) => isEmpty(body) ? Effect.void : Effect.fail(unwanted))
-          : Effect.void
-    )
-  )
-}
+/** For handlers, who come after the key: nobody without one has his body waited for. */
+export const expected = Effect.flatMap(
+  HttpServerRequest.HttpServerRequest,
+  (request) =>
+    UnreadBody.isAnnounced(NodeHttpServerRequest.toIncomingMessage(request))
+      // What the reader refuses is a defect to the platform; see Failures.
+      ? Effect.flatMap(Effect.orDie(request.json), (body) => isEmpty(body) ? Effect.void : Effect.fail(unwanted))
+      : Effect.void
+)
 
 const isEmpty = (body: unknown): boolean =>
   typeof body === "object" && body !== null && !Array.isArray(body) && Object.keys(body).length === 0

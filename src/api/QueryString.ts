@@ -7,6 +7,7 @@ import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
 import { Invalid } from "../domain/Refusal.ts"
+import * as Paths from "./Paths.ts"
 
 const name = "__proto__"
 
@@ -14,7 +15,7 @@ export const layer = HttpApiBuilder.middleware((app) =>
   Effect.flatMap(
     HttpServerRequest.HttpServerRequest,
     ({ url }) =>
-      url.startsWith("/api/") && new URLSearchParams(queryOf(url)).has(name)
+      Paths.normal(url).startsWith("/api/") && new URLSearchParams(queryOf(url)).has(name)
         ? Effect.fail(
           Invalid.one(name, "unknown_field", "There is no such field. See /docs for those there are.") as never
         )

@@ -20,15 +20,22 @@ export const isExpected = (source: IncomingMessage): boolean => !source.complete
 const bytesMax = 16 * 1_024 * 1_024
 const patience = Duration.seconds(5)
 
-/** The same answer, and the end of the connection once the rest of the body, or as much as we care for, has come. */
+/**
+ * The same answer, and the end of the connection once the rest of the body, or as much as we care for, has come. `onSent`
+ * is called between the two.
+ */
 export const outlast = (
   response: HttpServerResponse.HttpServerResponse,
   source: IncomingMessage,
-  within: Duration.Duration
+  within: Duration.Duration,
+  onSent: () => void
 ): HttpServerResponse.HttpServerResponse => {
   const { body } = response
   const bytes = body._tag === "Uint8Array" ? body.body : new Uint8Array()
-  const rest = Stream.drain(Stream.fromEffect(drop(source, Duration.min(within, patience))))
+  // The platform asks for more only when the socket took what came before.
+  const rest = Stream.drain(
+    Stream.fromEffect(Effect.zipRight(Effect.sync(onSent), drop(source, Duration.min(within, patience))))
+  )
   return response.pipe(
     HttpServerResponse.setBody(
       HttpBody.stream(Stream.concat(Stream.make(bytes), rest), body.contentType, bytes.length)

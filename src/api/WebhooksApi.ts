@@ -12,7 +12,6 @@ import { RotationRequest } from "../service/Rotation.ts"
 import { Authentication } from "./Authentication.ts"
 import { AttemptResource } from "./DeliveriesApi.ts"
 import { PublishedResource } from "./EventsApi.ts"
-import { NoBody } from "./NoBody.ts"
 import * as Paging from "./Paging.ts"
 import * as PathId from "./PathId.ts"
 import * as Problem from "./Problem.ts"
@@ -141,7 +140,6 @@ export class WebhooksApi extends HttpApiGroup.make("webhooks")
       .addSuccess(AttemptResource)
       .addError(Problem.notFound)
       .annotate(OpenApi.Summary, "Send webhook.ping now and see what came of it")
-      .middleware(NoBody)
   )
   .add(
     HttpApiEndpoint.post("test", "/:id/test")

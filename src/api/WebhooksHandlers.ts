@@ -8,6 +8,7 @@ import { Admission } from "./Admission.ts"
 import { Api } from "./Api.ts"
 import { CurrentCaller } from "./Authentication.ts"
 import { attemptResource } from "./DeliveriesHandlers.ts"
+import * as NoBody from "./NoBody.ts"
 import * as Paging from "./Paging.ts"
 import * as PathId from "./PathId.ts"
 import type { WebhookResource } from "./WebhooksApi.ts"
@@ -53,7 +54,14 @@ export const layer = HttpApiBuilder.group(Api, "webhooks", (handlers) =>
           consecutiveFailures: webhook.failureCount,
           circuit: webhook.circuit
         })))
-      .handle("ping", ({ path }) => Effect.map(admission.waiting(about(path, webhooks.ping)), attemptResource))
+      .handle("ping", ({ path }) =>
+        Effect.zipRight(
+          NoBody.expected,
+          Effect.map(
+            about(path, (caller, id) => admission.waiting(caller, webhooks.ping(caller, id))),
+            attemptResource
+          )
+        ))
       .handle("test", ({ path, payload }) => about(path, (caller, id) => webhooks.test(caller, id, payload)))
   }))
 

@@ -10,17 +10,20 @@ import { Reach } from "../domain/Client.ts"
 import { ClientId, fromUuid, toUuid } from "../domain/Ids.ts"
 import * as Page from "../domain/Page.ts"
 import { AuditUuid, JsonFromText, KeyUuid, Timestamp } from "./Columns.ts"
-import { PersistenceError } from "./Postgres.ts"
+import { PersistenceError, transaction } from "./Postgres.ts"
 
 /** Resources whose ids are kept as UUIDs: the database itself writes entries too, and knows no other form. */
 const kinds = { api_key: "KeyId", delivery: "DeliveryId", webhook: "WebhookId" } as const
 
-const typeId = /^(dlv|key|whk)_[0-7][0-9a-hjkmnp-tv-z]{25}$/
-
-const stored = (id: string): string => typeId.test(id) ? toUuid(id as never) : id
+const stored = (resource: string, id: string): string => resource in kinds ? toUuid(id as never) : id
 
 const shown = (resource: string, id: string): string =>
   resource in kinds ? fromUuid(kinds[resource as keyof typeof kinds], id) : id
+
+const typeId = /^(dlv|key|whk)_[0-7][0-9a-hjkmnp-tv-z]{25}$/
+
+/** A filter names no kind of resource, and a client may have a name that looks like an id. */
+const storedForms = (id: string): ReadonlyArray<string> => typeId.test(id) ? [id, toUuid(id as never)] : [id]
 
 const JsonObjectText = Schema.compose(JsonFromText, Schema.typeSchema(AuditEntry.fields.before), { strict: false })
 
@@ -52,6 +55,8 @@ export interface AuditFilter {
   readonly resourceId: string | null
 }
 
+const resourceOf = ({ action }: Pick<NewEntry, "action">): string => action.split(".", 1)[0] ?? ""
+
 const append = (sql: SqlClient.SqlClient) =>
   SqlSchema.void({
     Request: NewEntry,
@@ -59,7 +64,7 @@ const append = (sql: SqlClient.SqlClient) =>
       sql`
         INSERT INTO audit_log (client_id, action, resource, resource_id, key_id, role, address, before, after)
         VALUES (
-          ${entry.clientId}, ${entry.action}, ${entry.action.split(".", 1)[0] ?? ""}, ${stored(entry.resourceId)},
+          ${entry.clientId}, ${entry.action}, ${resourceOf(entry)}, ${stored(resourceOf(entry), entry.resourceId)},
           ${entry.keyId}, ${entry.role}, ${entry.address}, ${entry.before}, ${entry.after})
       `
   })
@@ -69,17 +74,17 @@ const list = (sql: SqlClient.SqlClient) =>
     Request: Schema.Struct({
       ...Reach.fields,
       action: Schema.NullOr(AuditAction),
-      resourceId: Schema.NullOr(Schema.String),
+      resourceIds: Schema.NullOr(Schema.Array(Schema.String)),
       after: Schema.NullOr(Schema.String),
       rows: Schema.Int
     }),
     Result: Row,
-    execute: ({ action, after, only, resourceId, rows }) =>
+    execute: ({ action, after, only, resourceIds, rows }) =>
       sql`
         SELECT * FROM audit_log
         WHERE (${only}::text IS NULL OR client_id = ${only})
           AND (${action}::text IS NULL OR action = ${action})
-          AND (${resourceId}::text IS NULL OR resource_id = ${resourceId})
+          AND (${resourceIds}::text[] IS NULL OR resource_id = ANY(${resourceIds}::text[]))
           AND (${after}::uuid IS NULL OR id < ${after})
         ORDER BY id DESC LIMIT ${rows}
       `
@@ -106,14 +111,14 @@ export class AuditStore extends Context.Tag("deeper-hub-webhooks/persistence/Aud
         record: (change, entries) =>
           change.pipe(
             Effect.tap((done) => Effect.forEach(entries(done), statements.append, { discard: true })),
-            sql.withTransaction,
+            transaction(sql),
             PersistenceError.refail("AuditStore.record")
           ),
         list: (reach, { action, resourceId }, page) =>
           statements.list({
             ...reach,
             action,
-            resourceId: resourceId === null ? null : stored(resourceId),
+            resourceIds: resourceId === null ? null : storedForms(resourceId),
             after: page.after,
             rows: page.limit + 1
           }).pipe(

@@ -37,7 +37,12 @@ export const ClaimRequest = Schema.Struct({
 })
 export type ClaimRequest = typeof ClaimRequest.Type
 
-/** The oldest first, of each webhook. Those of a webhook that is switched off are put on hold instead. */
+/**
+ * The oldest first, of each webhook. Those of a webhook that is switched off are put on hold instead.
+ *
+ * It does not wait for the disk: a lease that a crash of Postgres forgets was a lease on something that is due again, and
+ * an outcome that is written under it takes it to the disk with itself.
+ */
 export const claim = (sql: SqlClient) =>
   SqlSchema.findAll({
     Request: ClaimRequest,
@@ -69,6 +74,7 @@ export const claim = (sql: SqlClient) =>
           e.body, w.url, w.signatures, w.retry_count, w.timeout_ms, w.secret_sealed, w.headers_sealed,
           CASE WHEN w.previous_secret_expires_at > now() THEN w.previous_secret_sealed END AS previous_secret_sealed
         FROM claimed c
+        CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS unflushed
         JOIN events e ON e.id = c.event_id
         JOIN webhooks w ON w.id = c.webhook_id
         WHERE c.lease_token IS NOT NULL

@@ -8,7 +8,7 @@ import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { EventType, EventTypeName } from "../domain/EventType.ts"
 import { JsonFromText, Timestamp } from "./Columns.ts"
-import { PersistenceError } from "./Postgres.ts"
+import { PersistenceError, transaction } from "./Postgres.ts"
 
 const EventTypeRow = Schema.Struct({
   ...EventType.fields,
@@ -100,8 +100,10 @@ export class EventTypeStore extends Context.Tag("deeper-hub-webhooks/persistence
       return EventTypeStore.of({
         list: statements.list().pipe(PersistenceError.refail("EventTypeStore.list")),
         put: (entry) =>
-          Effect.all({ before: statements.lock(entry.name), after: statements.put(entry) }).pipe(
-            sql.withTransaction,
+          // A row that is not there yet can't be locked: of two that make it, the second waits and finds the first's.
+          sql`SELECT pg_advisory_xact_lock(hashtext(${entry.name}))`.pipe(
+            Effect.zipRight(Effect.all({ before: statements.lock(entry.name), after: statements.put(entry) })),
+            transaction(sql),
             Effect.catchTag("NoSuchElementException", Effect.die),
             PersistenceError.refail("EventTypeStore.put")
           ),

@@ -3,10 +3,12 @@
  * not decode or a statement that does not parse is a bug, and dies as one.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
+import type { SqlClient } from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { isParseError, type ParseError } from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as String from "effect/String"
@@ -31,6 +33,17 @@ export class PersistenceError extends Data.TaggedError("PersistenceError")<{
       return isBug(error) ? Effect.die(error) : Effect.fail(new PersistenceError({ operation, cause: error }))
     })
 }
+
+/**
+ * Runs the effect in a transaction. Effect dies of a commit or rollback that fails, which a lost connection makes them
+ * do; that is no bug of ours.
+ */
+export const transaction =
+  (sql: SqlClient) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+    Effect.catchSomeDefect(
+      sql.withTransaction(self),
+      (defect) => defect instanceof SqlError ? Option.some(Effect.fail(defect)) : Option.none()
+    )
 
 const codeOf = (cause: unknown): string => {
   const inner = cause instanceof SqlError ? cause.cause : cause

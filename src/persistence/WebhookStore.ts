@@ -12,7 +12,7 @@ import { toUuid, type WebhookId } from "../domain/Ids.ts"
 import * as Page from "../domain/Page.ts"
 import { Webhook } from "../domain/Webhook.ts"
 import { Timestamp, WebhookUuid } from "./Columns.ts"
-import { PersistenceError } from "./Postgres.ts"
+import { PersistenceError, transaction } from "./Postgres.ts"
 
 const WebhookRow = Schema.Struct({
   ...Webhook.fields,
@@ -184,6 +184,9 @@ const remove = (sql: SqlClient.SqlClient) =>
       `
   })
 
+/** Rows of one statement, so that none holds many webhooks locked. */
+const sweepMax = 500
+
 export class WebhookStore extends Context.Tag("deeper-hub-webhooks/persistence/WebhookStore")<WebhookStore, {
   readonly insert: (definition: Definition) => Effect.Effect<Webhook, PersistenceError>
   readonly find: (reach: Reach, id: WebhookId) => Effect.Effect<Option.Option<SealedWebhook>, PersistenceError>
@@ -249,13 +252,20 @@ export class WebhookStore extends Context.Tag("deeper-hub-webhooks/persistence/W
                     PersistenceError.refail("WebhookStore.update")
                   ))
             })),
-            sql.withTransaction,
+            transaction(sql),
             PersistenceError.refail("WebhookStore.modify")
           ),
         expirePreviousSecrets: sql`
           UPDATE webhooks SET previous_secret_sealed = NULL, previous_secret_expires_at = NULL
-          WHERE previous_secret_expires_at <= now()
-        `.pipe(Effect.asVoid, PersistenceError.refail("WebhookStore.expirePreviousSecrets")),
+          WHERE id = ANY(ARRAY(
+            SELECT id FROM webhooks WHERE previous_secret_expires_at <= now()
+            LIMIT ${sweepMax} FOR UPDATE SKIP LOCKED))
+          RETURNING 1
+        `.pipe(
+          Effect.repeat({ while: (expired) => expired.length === sweepMax }),
+          Effect.asVoid,
+          PersistenceError.refail("WebhookStore.expirePreviousSecrets")
+        ),
         remove: (reach, id) => statements.remove({ ...reach, id }).pipe(PersistenceError.refail("WebhookStore.remove"))
       })
     })

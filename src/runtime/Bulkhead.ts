@@ -3,8 +3,8 @@
  * waiting take nothing from those that don't. An attempt that waits for a receiver costs little, so there are many
  * places; what is scarce is not to have them all taken.
  *
- * - A webhook may hold an eighth of the places that are free, and never more than its cap. Alone it gets its cap; the
- *   more of them want places, the fewer each may hold, and some are always left. (Choudhury and Hahne, "Dynamic queue
+ * - A webhook may hold an eighth of the places that are free, and never more than its cap. The more of them want places,
+ *   the fewer each may hold, and some are always left; alone a webhook comes to a ninth, so a cap above that has no effect. (Choudhury and Hahne, "Dynamic queue
  *   length thresholds", 1998.)
  * - The last quarter is kept for webhooks whose latest attempt was quick. A receiver that never answers, or drips its
  *   answer out, has lost its claim to it with its first attempt; a 500 in ten milliseconds is no burden.

@@ -1,7 +1,7 @@
 /**
  * A fixed pool of fibers on the DeliveryQueue, one for each place of the Bulkhead, each sending one delivery at a time.
- * Waiting for work is interruptible; an
- * attempt under way is not, so closing the layer lets every attempt end and its outcome reach the OutcomeRecorder.
+ * Waiting for work is interruptible; an attempt under way is not, so closing the layer lets every attempt end and its
+ * outcome reach the OutcomeRecorder.
  */
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"

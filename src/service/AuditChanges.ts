@@ -9,6 +9,7 @@ import type { JsonObject } from "../domain/Json.ts"
 import type { Webhook } from "../domain/Webhook.ts"
 import type { Requeued } from "../persistence/DeliveryHistory.ts"
 import type { Modified } from "../persistence/WebhookStore.ts"
+import * as CanonicalJson from "../signing/CanonicalJson.ts"
 import type { WebhookChanges } from "./Registration.ts"
 
 type Changes = ReadonlyArray<Change>
@@ -68,6 +69,12 @@ export const eventTypePut = (
   { after, before }: { readonly before: Option.Option<EventType>; readonly after: EventType }
 ): Changes => {
   const facts = entryOf(after)
+  // A put that changes nothing is no change.
+  const isSame = Option.exists(
+    before,
+    (old) => CanonicalJson.stringify(entryOf(old)) === CanonicalJson.stringify(facts)
+  )
+  if (isSame) return []
   if (Option.isNone(before)) {
     return [{ action: "event_type.created", clientId: null, resourceId: after.name, before: null, after: facts }]
   }

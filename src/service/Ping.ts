@@ -24,14 +24,9 @@ export interface Ping {
   readonly ping: (caller: Caller, id: WebhookId) => Effect.Effect<Attempt, Forbidden | NotFound | PersistenceError>
 }
 
-/** Pings under way at once. */
-const pingsMax = 32
-
 export const make = Effect.gen(function*() {
   const courier = yield* Courier
   const webhooks = yield* WebhookStore
-  // Pings wait for no queue, so they are bounded here.
-  const places = yield* Effect.makeSemaphore(pingsMax)
 
   const ping: Ping["ping"] = Effect.fn("WebhookService.ping")(function*(caller, id) {
     yield* authorize(caller, "write")
@@ -50,7 +45,6 @@ export const make = Effect.gen(function*() {
     }
     const startedAt = DateTime.unsafeMake(yield* Clock.currentTimeMillis)
     return yield* courier.deliver(parcel).pipe(
-      places.withPermits(1),
       Effect.match({
         onFailure: (failure): Attempt => ({ id: attemptId, number: 1, startedAt, ...failed(failure) }),
         onSuccess: (exchange): Attempt => ({

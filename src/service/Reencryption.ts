@@ -55,9 +55,9 @@ const make = Effect.gen(function*() {
       previousSecretSealed: again(row, "previousSecretSealed"),
       headersSealed: again(row, "headersSealed")
     }).pipe(
-      // A row that somebody changed meanwhile has been sealed by him.
       Effect.flatMap((columns) => store.replace(row, columns)),
-      Effect.as({ sealed: 1, unreadable: 0 }),
+      // A row that somebody changed meanwhile stays his; if he sealed it under an older key, the next pass finds it.
+      Effect.map((replaced) => ({ sealed: replaced ? 1 : 0, unreadable: 0 })),
       Effect.catchTag(
         "SecretUnreadable",
         ({ message }) => Effect.as(Effect.logError(`${message}; it was not sealed again`), { sealed: 0, unreadable: 1 })

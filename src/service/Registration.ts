@@ -97,6 +97,8 @@ export const redefine = (webhook: SealedWebhook, changes: WebhookChanges) =>
     const isActive = changes.isActive ?? webhook.isActive
     const headers = changes.headers === undefined ? webhook : yield* sealHeaders(webhook, changes.headers)
     const { secretKey } = changes
+    // A new secret does not expire when the one before it would have.
+    const expiryKept = secretKey === undefined ? webhook.secretExpiresAt : null
     const secret = secretKey === undefined
       ? Struct.pick(webhook, ...secretFields)
       : { secretSealed: yield* sealSecret(webhook, secretColumn, secretKey), ...onlySecret }
@@ -112,7 +114,7 @@ export const redefine = (webhook: SealedWebhook, changes: WebhookChanges) =>
       deactivationReason: isActive ? null : changes.isActive === false ? "owner" : webhook.deactivationReason,
       retryCount: changes.retryCount ?? webhook.retryCount,
       timeoutMs: changes.timeoutMs ?? webhook.timeoutMs,
-      secretExpiresAt: changes.secretExpiresAt === undefined ? webhook.secretExpiresAt : changes.secretExpiresAt,
+      secretExpiresAt: changes.secretExpiresAt === undefined ? expiryKept : changes.secretExpiresAt,
       ...secret,
       headerNames: headers.headerNames,
       headersSealed: headers.headersSealed

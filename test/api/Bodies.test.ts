@@ -80,6 +80,16 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Bodies", (it) 
       }
     }))
 
+  it.effect("nobody without a key has a body looked at", () =>
+    Effect.gen(function*() {
+      const { nobody } = yield* ApiTest
+      for (const path of ["/api/webhooks/whk_x/ping", "/api/deliveries/dlv_x/retry"]) {
+        for (const body of ["{", "{\"a\": 1}", Buffer.alloc(1_048_577, " ")]) {
+          expectProblem(yield* nobody.send({ method: "POST", path, body }), 401, "unauthorized")
+        }
+      }
+    }))
+
   it.effect("a body that a method gives no meaning to is dropped, and nothing comes of it", () =>
     Effect.gen(function*() {
       const { a } = yield* ApiTest

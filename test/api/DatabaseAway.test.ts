@@ -75,6 +75,21 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Database away"
       assert.lengthOf(yield* published(2), 1)
     }))
 
+  it.effect("H65 a change whose commit or rollback meets a lost connection is no fault of ours", () =>
+    Effect.gen(function*() {
+      const { a } = yield* ApiTest
+      const proxy = yield* DatabaseProxy
+      const register = a.client.post("/api/webhooks", { url: Rows.deadUrl, events: ["away.never"] })
+      for (const lost of ["COMMIT", "INSERT INTO audit_log", "INSERT INTO webhooks"]) {
+        yield* proxy.loseAnswerTo(lost)
+        expectAway(yield* register)
+        yield* ready
+      }
+      const { data } = yield* Rows.read(a.client, "/api/webhooks")
+      const { data: entries } = yield* Rows.read(a.client, "/api/audit?action=webhook.created")
+      assert.strictEqual(entries.length, data.length, "neither is there without the other")
+    }))
+
   it.effect("H67 a database that falls silent is one that is away", () =>
     Effect.gen(function*() {
       const { nobody } = yield* ApiTest

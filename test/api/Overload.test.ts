@@ -1,5 +1,5 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Queue } from "effect"
+import { Effect, Fiber, Layer, Queue } from "effect"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import * as Rows from "../support/ApiRows.ts"
@@ -136,16 +136,25 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Overload", (it
 
   it.scoped("J75 requests that wait for an attempt take a quarter of the places, and leave the others alone", () =>
     Effect.gen(function*() {
-      const { client } = yield* (yield* ApiTest).newTenant
+      const { newTenant } = yield* ApiTest
+      const [{ client }, other, third] = [yield* newTenant, yield* newTenant, yield* newTenant]
       const waiting: Array<() => void> = []
       const receiver = yield* Rows.receiver((_, socket) => {
         waiting.push(() => socket.end("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"))
       })
-      const { id } = yield* Rows.register(client, { url: receiver.url(), timeout_ms: 20_000 })
-      const ping = client.post(`/api/webhooks/${id}/ping`)
-      const pings = yield* Effect.fork(Effect.all([ping, ping], { concurrency: 2 }))
-      yield* soon(Queue.takeN(receiver.requests, places / 4))
-      const { json } = expectProblem(yield* ping, 429, "overloaded")
+      const pingOf = (sender: Sender) =>
+        Effect.map(
+          Rows.register(sender, { url: receiver.url(), timeout_ms: 20_000 }),
+          ({ id }) => sender.post(`/api/webhooks/${id}/ping`)
+        )
+      const [ping, others] = [yield* pingOf(client), yield* pingOf(other.client)]
+      const first = yield* Effect.fork(ping)
+      yield* soon(Queue.take(receiver.requests))
+      const own = expectProblem(yield* ping, 429, "overloaded")
+      assert.include(own.json.detail, "1 requests of this client already wait", "others may want to wait, too")
+      const pings = yield* Effect.fork(Effect.all([Fiber.join(first), others], { concurrency: 2 }))
+      yield* soon(Queue.take(receiver.requests))
+      const { json } = expectProblem(yield* Effect.flatten(pingOf(third.client)), 429, "overloaded")
       assert.include(json.detail, "2 requests already wait")
       const retry = `/api/deliveries/dlv_01jmh2v3s8e5xt6dq4t9v0r1kz/retry`
       expectProblem(yield* client.post(`${retry}?wait_ms=30000`), 429, "overloaded")
