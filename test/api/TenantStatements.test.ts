@@ -98,7 +98,7 @@ const ask = ({ client, id }: Tenant, { method, name, parameters, path, query }: 
   })
 
 layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Statements", (it) => {
-  it.effect("F79 every statement of a request names the client on every table that has one", () =>
+  it.effect("K79 every statement of a request names the client on every table that has one", () =>
     Effect.gen(function*() {
       const { newTenant, nobody } = yield* ApiTest
       const tables = yield* tenantTables
