@@ -85,7 +85,7 @@ const databaseUrl = Config.redacted("DATABASE_URL").pipe(
   Config.mapOrFail((url) =>
     /^postgres(ql)?:\/\//.test(Redacted.value(url)) && URL.canParse(Redacted.value(url))
       ? Either.right(url)
-      : Either.left(ConfigError.InvalidData([], "expected postgres://user:password@host:port/database"))
+      : Either.left(ConfigError.InvalidData(["DATABASE_URL"], "expected postgres://user:password@host:port/database"))
   )
 )
 

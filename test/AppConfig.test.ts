@@ -145,6 +145,7 @@ describe("AppConfig", () => {
         ["WEBHOOKS_DEFAULT_SIGNATURE_ALGORITHM", "md5", ["hmac_sha256", `"md5"`]],
         ["WEBHOOKS_USER_AGENT", "", ["printable ASCII", `""`]],
         ["HOST", " ", ["some text", `" "`]],
+        ["DATABASE_URL", "mysql://u:p@h/d", ["expected postgres://"]],
         ["LOG_LEVEL", "loud", [`"loud"`, "ALL, TRACE, DEBUG, INFO, WARN, ERROR, FATAL, OFF"]],
         ["OTEL_EXPORTER_OTLP_ENDPOINT", "collector", ["collector", "URL"]],
         ["WEBHOOKS_ALLOWED_URL_SCHEMES", "https,ftp", [`"ftp"`, `"https"`, `"http"`]],

@@ -13,11 +13,11 @@ export const layer = Layer.scopedDiscard(
     const reencryption = yield* Reencryption
     const supervisor = yield* Supervisor
     const round = reencryption.run(() => Effect.void).pipe(
-      Effect.tap(({ sealed, unreadable }) =>
-        sealed + unreadable === 0
-          ? Effect.void
-          : Effect.logInfo("secrets sealed again", { keyId: reencryption.keyId, sealed, unreadable })
-      ),
+      Effect.tap(({ sealed, unreadable }) => {
+        const counts = { keyId: reencryption.keyId, sealed, unreadable }
+        if (unreadable > 0) return Effect.logError("no key of the keyring opens some webhooks' secrets", counts)
+        return sealed > 0 ? Effect.logInfo("secrets sealed again", counts) : Effect.void
+      }),
       Effect.catchTag(
         "PersistenceError",
         (error) => Effect.logWarning("sealing again failed, the next round tries again", error)
