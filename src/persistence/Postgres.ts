@@ -93,6 +93,8 @@ const openPool = async (options: PostgresOptions) => {
     max: options.poolMax,
     application_name: "deeper-hub-webhooks",
     connectionTimeoutMillis: 5_000,
+    // A new connection has to learn every partition before its first statement: those that a burst opened stay.
+    idleTimeoutMillis: 600_000,
     query_timeout: Duration.toMillis(options.queryTimeout),
     keepAlive: true
   })
