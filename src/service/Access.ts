@@ -1,9 +1,9 @@
-/** The two questions before every verb: may this key do that, and for which client does it ask? */
+/** What every verb asks first: may this key do that, for which client does it ask, and is there such a thing? */
 import * as Effect from "effect/Effect"
-import type { Caller, Permission } from "../domain/Client.ts"
-import { allows } from "../domain/Client.ts"
+import * as Option from "effect/Option"
+import { allows, type Caller, type Permission, type Reach, reach } from "../domain/Client.ts"
 import { ClientId } from "../domain/Ids.ts"
-import { Forbidden, NotFound } from "../domain/Refusal.ts"
+import { Forbidden, NotFound, type Resource } from "../domain/Refusal.ts"
 import { ClientStore } from "../persistence/ClientStore.ts"
 
 export const defaultClient = ClientId.make("default")
@@ -22,14 +22,23 @@ export const clientFor = (caller: Caller, named: ClientId | undefined): Effect.E
     : Effect.fail(new NotFound({ resource: "client", id: named }))
 }
 
-/** The same, and the client exists. */
-export const makeKnownClient = Effect.map(
+/** Whose rows a list shows: those of the client that is named, or where none is, all within the caller's reach. */
+export const reachFor = (caller: Caller, named: ClientId | null): Effect.Effect<Reach, NotFound> =>
+  named === null ? Effect.succeed(reach(caller)) : Effect.map(clientFor(caller, named), (only) => ({ only }))
+
+/** The row, or the refusal that is the same for an unknown id and another tenant's. */
+export const found = (resource: Resource, id: string) => <A>(row: Option.Option<A>): Effect.Effect<A, NotFound> =>
+  Option.match(row, { onNone: () => Effect.fail(new NotFound({ resource, id })), onSome: Effect.succeed })
+
+/** Fails where there is no such client. */
+export const makeExisting = Effect.map(
   ClientStore,
-  (clients) => (caller: Caller, named: ClientId | undefined) =>
-    Effect.tap(clientFor(caller, named), (clientId) =>
-      Effect.filterOrFail(
-        clients.exists(clientId),
-        (exists) => exists,
-        () => new NotFound({ resource: "client", id: clientId })
-      ))
+  (clients) => (id: ClientId) =>
+    Effect.filterOrFail(clients.exists(id), (exists) => exists, () => new NotFound({ resource: "client", id }))
+)
+
+/** The client that the caller acts for, and that exists. */
+export const makeKnownClient = Effect.map(
+  makeExisting,
+  (existing) => (caller: Caller, named: ClientId | undefined) => Effect.tap(clientFor(caller, named), existing)
 )

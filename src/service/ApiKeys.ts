@@ -11,10 +11,10 @@ import type { ApiKey, Caller, Role } from "../domain/Client.ts"
 import * as Ids from "../domain/Ids.ts"
 import type { ClientId, KeyId } from "../domain/Ids.ts"
 import type { Page, PageRequest } from "../domain/Page.ts"
-import { type Forbidden, NotFound } from "../domain/Refusal.ts"
+import type { Forbidden, NotFound } from "../domain/Refusal.ts"
 import { ClientStore } from "../persistence/ClientStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
-import { authorize, defaultClient } from "./Access.ts"
+import { authorize, defaultClient, found, makeExisting } from "./Access.ts"
 import { Audit } from "./Audit.ts"
 import * as AuditChanges from "./AuditChanges.ts"
 import { Clients } from "./Clients.ts"
@@ -60,6 +60,7 @@ const make = Effect.gen(function*() {
   const store = yield* ClientStore
   const audit = yield* Audit
   const clients = yield* Clients
+  const existing = yield* makeExisting
 
   const issue = <E, R>(
     actor: Actor,
@@ -77,38 +78,30 @@ const make = Effect.gen(function*() {
       return { ...stored, token }
     })
 
-  const known = (client: ClientId) =>
-    Effect.filterOrFail(
-      store.exists(client),
-      (exists) => exists,
-      () => new NotFound({ resource: "client", id: client })
-    )
-
   return ApiKeys.of({
     issue: Effect.fn("ApiKeys.issue")(function*(caller, client, key) {
       yield* authorize(caller, "operate")
-      yield* known(client)
+      yield* existing(client)
       return yield* issue(caller, client, key, () => Effect.void)
     }),
     list: Effect.fn("ApiKeys.list")(function*(caller, client, page) {
       yield* authorize(caller, "operate")
-      yield* known(client)
+      yield* existing(client)
       return yield* store.listKeys(client, page)
     }),
     revoke: Effect.fn("ApiKeys.revoke")(function*(caller, client, key) {
       yield* authorize(caller, "operate")
-      const notFound = new NotFound({ resource: "api_key", id: key })
-      const revoked = Effect.flatMap(store.revokeKey(client, key), Effect.mapError(() => notFound))
+      const revoked = Effect.flatMap(store.revokeKey(client, key), found("api_key", key))
       yield* audit.record(caller, revoked, AuditChanges.keyRevoked(client, key))
     }),
     authenticate: (token, address) => {
       const [, id, secret] = tokenPattern.exec(Redacted.value(token)) ?? []
       if (id === undefined || secret === undefined) return Effect.succeedNone
-      return Effect.map(store.liveKey(`key_${id}` as KeyId), (found) => {
+      return Effect.map(store.liveKey(`key_${id}` as KeyId), (known) => {
         // Compared with something on a miss too, so that the time tells nothing.
-        const matches = timingSafeEqual(hash(secret), Option.match(found, { onNone: () => noHash, onSome: hashOf }))
+        const matches = timingSafeEqual(hash(secret), Option.match(known, { onNone: () => noHash, onSome: hashOf }))
         return Option.filterMap(
-          found,
+          known,
           ({ clientId, id, role }) => matches ? Option.some({ keyId: id, clientId, role, address }) : Option.none()
         )
       })

@@ -3,7 +3,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Actor, AuditEntry, Change } from "../domain/Audit.ts"
-import { type Caller, reach } from "../domain/Client.ts"
+import type { Caller } from "../domain/Client.ts"
 import type { ClientId } from "../domain/Ids.ts"
 import type { JsonObject } from "../domain/Json.ts"
 import type { Page, PageRequest } from "../domain/Page.ts"
@@ -11,7 +11,7 @@ import type { Forbidden, NotFound } from "../domain/Refusal.ts"
 import { type AuditFilter, AuditStore } from "../persistence/AuditStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import * as CanonicalJson from "../signing/CanonicalJson.ts"
-import { authorize, clientFor } from "./Access.ts"
+import { authorize, reachFor } from "./Access.ts"
 
 export class Audit extends Context.Tag("deeper-hub-webhooks/service/Audit")<Audit, {
   /** Makes a change and writes what is to be said of it, together or not at all. */
@@ -35,8 +35,7 @@ export class Audit extends Context.Tag("deeper-hub-webhooks/service/Audit")<Audi
           store.record(change, (done) => changes(done).map((change) => entryOf(actor, change))),
         list: Effect.fn("Audit.list")(function*(caller, { clientId, ...filter }, page) {
           yield* authorize(caller, "read")
-          const only = clientId === null ? reach(caller).only : yield* clientFor(caller, clientId)
-          const { data, next } = yield* store.list({ only }, filter, page)
+          const { data, next } = yield* store.list(yield* reachFor(caller, clientId), filter, page)
           return { data: caller.role === "operator" ? data : data.map(withoutOperatorAddress), next }
         })
       })

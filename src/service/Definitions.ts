@@ -1,7 +1,6 @@
 /** The verbs about a webhook's definition. */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import type * as Redacted from "effect/Redacted"
 import * as Struct from "effect/Struct"
@@ -10,7 +9,7 @@ import { type Caller, reach } from "../domain/Client.ts"
 import * as Ids from "../domain/Ids.ts"
 import type { ClientId, WebhookId } from "../domain/Ids.ts"
 import type { Page, PageRequest } from "../domain/Page.ts"
-import { type Forbidden, type Invalid, type Issue, NotFound } from "../domain/Refusal.ts"
+import type { Forbidden, Invalid, Issue, NotFound } from "../domain/Refusal.ts"
 import type { Webhook } from "../domain/Webhook.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import {
@@ -25,7 +24,7 @@ import type { SecretBox } from "../signing/SecretBox.ts"
 import { Signal, Signals } from "../telemetry/Signals.ts"
 import * as Spans from "../telemetry/Spans.ts"
 import type { UrlGuard } from "../transport/UrlGuard.ts"
-import { authorize, clientFor, makeKnownClient } from "./Access.ts"
+import { authorize, found, makeKnownClient, reachFor } from "./Access.ts"
 import { Audit } from "./Audit.ts"
 import * as AuditChanges from "./AuditChanges.ts"
 import * as Registration from "./Registration.ts"
@@ -91,7 +90,7 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
       change: (webhook: SealedWebhook) => Effect.Effect<Definition, E, R>,
       changes: (modified: Modified) => ReadonlyArray<Change>
     ) =>
-      Effect.flatMap(store.modify(reach(caller), id, change), found(id)).pipe(
+      Effect.flatMap(store.modify(reach(caller), id, change), found("webhook", id)).pipe(
         (modified) => audit.record(caller, modified, changes),
         Effect.map(({ after }) => after),
         Spans.definition("updated", id)
@@ -137,7 +136,7 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
       }, Effect.provide(context)),
       remove: Effect.fn("WebhookService.remove")(function*(caller, id) {
         yield* authorize(caller, "write")
-        const removed = Effect.flatMap(store.remove(reach(caller), id), found(id))
+        const removed = Effect.flatMap(store.remove(reach(caller), id), found("webhook", id))
         const webhook = yield* audit.record(caller, removed, AuditChanges.webhookDeleted).pipe(
           Spans.definition("deleted", id)
         )
@@ -150,15 +149,14 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
 /** What is sealed stays here: a webhook is shown without it. */
 const queries = (store: Context.Tag.Service<WebhookStore>) => {
   const get = (caller: Caller, id: WebhookId) =>
-    Effect.flatMap(store.find(reach(caller), id), found(id)).pipe(
+    Effect.flatMap(store.find(reach(caller), id), found("webhook", id)).pipe(
       Effect.map(Struct.omit("headersSealed", "previousSecretSealed", "readAt", "secretSealed"))
     )
   return {
     get: (caller, id) => Effect.zipRight(authorize(caller, "read"), get(caller, id)),
     list: Effect.fn("WebhookService.list")(function*(caller, { clientId, ...filter }, page) {
       yield* authorize(caller, "read")
-      const only = clientId === null ? reach(caller).only : yield* clientFor(caller, clientId)
-      return yield* store.list({ only }, filter, page)
+      return yield* store.list(yield* reachFor(caller, clientId), filter, page)
     }),
     health: Effect.fn("WebhookService.health")(function*(caller, id) {
       yield* authorize(caller, "read")
@@ -167,12 +165,6 @@ const queries = (store: Context.Tag.Service<WebhookStore>) => {
     })
   } satisfies Partial<Definitions>
 }
-
-export const found = (id: WebhookId) =>
-  Option.match({
-    onNone: () => Effect.fail(new NotFound({ resource: "webhook", id })),
-    onSome: <A>(webhook: A) => Effect.succeed(webhook)
-  })
 
 const healthOf = (webhook: Webhook): Health["status"] => {
   if (!webhook.isActive) return "inactive"

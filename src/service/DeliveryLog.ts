@@ -4,7 +4,6 @@ import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
@@ -13,18 +12,13 @@ import type { Delivery } from "../domain/Delivery.ts"
 import type { Event } from "../domain/Event.ts"
 import type { ClientId, DeliveryId, EventId, WebhookId } from "../domain/Ids.ts"
 import type { Page, PageRequest } from "../domain/Page.ts"
-import { Conflict, type Forbidden, NotFound } from "../domain/Refusal.ts"
-import {
-  type DeliveryDetail,
-  type DeliveryFilter,
-  DeliveryHistory,
-  type Requeued
-} from "../persistence/DeliveryHistory.ts"
+import { Conflict, type Forbidden, type NotFound } from "../domain/Refusal.ts"
+import { type DeliveryDetail, type DeliveryFilter, DeliveryHistory } from "../persistence/DeliveryHistory.ts"
 import { type EventDetail, type EventFilter, EventStore } from "../persistence/EventStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import { WebhookStore } from "../persistence/WebhookStore.ts"
 import { Signal, Signals } from "../telemetry/Signals.ts"
-import { authorize, clientFor } from "./Access.ts"
+import { authorize, found, reachFor } from "./Access.ts"
 import { Audit } from "./Audit.ts"
 import * as AuditChanges from "./AuditChanges.ts"
 
@@ -66,11 +60,11 @@ const make = Effect.gen(function*() {
   const signals = yield* Signals
 
   const find = (caller: Caller, id: DeliveryId) =>
-    Effect.flatMap(history.find(reach(caller), id), found<DeliveryDetail>("delivery", id))
+    Effect.flatMap(history.find(reach(caller), id), found("delivery", id))
 
   const retry = Effect.fn("DeliveryLog.retry")(function*(caller: Caller, id: DeliveryId) {
     yield* authorize(caller, "write")
-    const requeued = Effect.flatMap(history.requeue(reach(caller), id), found<Requeued>("delivery", id)).pipe(
+    const requeued = Effect.flatMap(history.requeue(reach(caller), id), found("delivery", id)).pipe(
       Effect.filterOrFail((delivery) => delivery.requeued, () => underWay(id))
     )
     const { webhookId } = yield* audit.record(caller, requeued, AuditChanges.deliveryRetried(id))
@@ -103,12 +97,11 @@ const make = Effect.gen(function*() {
     }, Effect.scoped),
     events: Effect.fn("DeliveryLog.events")(function*(caller, { clientId, ...filter }, page) {
       yield* authorize(caller, "read")
-      const only = clientId === null ? reach(caller).only : yield* clientFor(caller, clientId)
-      return yield* eventStore.list({ only }, filter, page)
+      return yield* eventStore.list(yield* reachFor(caller, clientId), filter, page)
     }),
     event: Effect.fn("DeliveryLog.event")(function*(caller, id) {
       yield* authorize(caller, "read")
-      return yield* Effect.flatMap(eventStore.find(reach(caller), id), found<EventDetail>("event", id))
+      return yield* Effect.flatMap(eventStore.find(reach(caller), id), found("event", id))
     })
   })
 })
@@ -121,10 +114,4 @@ const underWay = (id: DeliveryId) =>
   new Conflict({
     code: "not_retryable",
     message: `An attempt of ${id} is under way. Wait for its outcome; if it fails, it is tried again by itself.`
-  })
-
-const found = <A>(resource: "delivery" | "event" | "webhook", id: string) =>
-  Option.match({
-    onNone: () => Effect.fail(new NotFound({ resource, id })),
-    onSome: (row: A) => Effect.succeed(row)
   })

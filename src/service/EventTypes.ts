@@ -2,15 +2,14 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type { Caller } from "../domain/Client.ts"
 import { type EventType, type EventTypeName, isReserved } from "../domain/EventType.ts"
 import type { Json } from "../domain/Json.ts"
-import { type Forbidden, Invalid, NotFound } from "../domain/Refusal.ts"
+import { type Forbidden, Invalid, type NotFound } from "../domain/Refusal.ts"
 import { EventTypeStore } from "../persistence/EventTypeStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import * as CanonicalJson from "../signing/CanonicalJson.ts"
-import { authorize } from "./Access.ts"
+import { authorize, found } from "./Access.ts"
 import { Audit } from "./Audit.ts"
 import * as AuditChanges from "./AuditChanges.ts"
 
@@ -56,13 +55,7 @@ export class EventTypes extends Context.Tag("deeper-hub-webhooks/service/EventTy
           yield* authorize(caller, "operate")
           yield* audit.record(
             caller,
-            Effect.flatMap(
-              store.remove(name),
-              Option.match({
-                onNone: () => Effect.fail(new NotFound({ resource: "event_type", id: name })),
-                onSome: Effect.succeed
-              })
-            ),
+            Effect.flatMap(store.remove(name), found("event_type", name)),
             AuditChanges.eventTypeDeleted
           )
         })

@@ -15,8 +15,7 @@ import { WebhookStore } from "../persistence/WebhookStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Signal, Signals } from "../telemetry/Signals.ts"
 import * as Spans from "../telemetry/Spans.ts"
-import { authorize, makeKnownClient } from "./Access.ts"
-import { found } from "./Definitions.ts"
+import { authorize, found, makeKnownClient } from "./Access.ts"
 import * as Publishing from "./Publishing.ts"
 import type { EventInput } from "./Publishing.ts"
 
@@ -71,7 +70,7 @@ export const make = (limits: { readonly payloadBytesMax: number }) =>
       }),
       test: Effect.fn("WebhookService.test")(function*(caller, id, { eventType, payload }) {
         yield* authorize(caller, "write")
-        const webhook = yield* Effect.flatMap(webhooks.find(reach(caller), id), found(id))
+        const webhook = yield* Effect.flatMap(webhooks.find(reach(caller), id), found("webhook", id))
         if (!webhook.isActive) return yield* inactive(id)
         const event: EventInput = {
           eventType: eventType ?? testType,

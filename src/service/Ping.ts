@@ -14,9 +14,8 @@ import type { PersistenceError } from "../persistence/Postgres.ts"
 import { WebhookStore } from "../persistence/WebhookStore.ts"
 import * as CanonicalJson from "../signing/CanonicalJson.ts"
 import * as Spans from "../telemetry/Spans.ts"
-import { authorize } from "./Access.ts"
+import { authorize, found } from "./Access.ts"
 import { Courier } from "./Courier.ts"
-import { found } from "./Definitions.ts"
 import * as Rotation from "./Rotation.ts"
 
 export interface Ping {
@@ -30,7 +29,7 @@ export const make = Effect.gen(function*() {
 
   const ping: Ping["ping"] = Effect.fn("WebhookService.ping")(function*(caller, id) {
     yield* authorize(caller, "write")
-    const webhook = yield* Effect.flatMap(webhooks.find(reach(caller), id), found(id))
+    const webhook = yield* Effect.flatMap(webhooks.find(reach(caller), id), found("webhook", id))
     const eventId = yield* Ids.make("EventId")
     const occurredAt = yield* DateTime.now
     const body = Event.envelope({ id: eventId, eventType: pingType, occurredAt, payload: { webhook_id: id } })
