@@ -102,7 +102,14 @@ const publish = Effect.gen(function*() {
     occurredAt: yield* DateTime.now,
     body
   }
-  return yield* events.publish({ clientId: client, events: [event], idempotency: null, target: null })
+  return yield* events.publish({
+    clientId: client,
+    events: [event],
+    idempotency: null,
+    target: null,
+    notice: null,
+    lease: null
+  })
 })
 
 const listOf = (only: ClientId) =>

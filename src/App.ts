@@ -17,6 +17,7 @@ import { system } from "./domain/Audit.ts"
 import * as FirstBoot from "./FirstBoot.ts"
 import { AuditStore } from "./persistence/AuditStore.ts"
 import { Backlog } from "./persistence/Backlog.ts"
+import { CircuitStore } from "./persistence/CircuitStore.ts"
 import { ClientStore } from "./persistence/ClientStore.ts"
 import { DeliveryHistory } from "./persistence/DeliveryHistory.ts"
 import { DeliveryStore } from "./persistence/DeliveryStore.ts"
@@ -73,6 +74,7 @@ const stores = (config: AppConfig) =>
   Layer.mergeAll(
     AuditStore.layer,
     Backlog.layer,
+    CircuitStore.layer,
     ClientStore.layer,
     DeliveryHistory.layer,
     DeliveryStore.layer,
@@ -117,13 +119,13 @@ const services = (config: AppConfig) =>
     Layer.provideMerge(Layer.mergeAll(Audit.layer, Courier.layer, Reencryption.layer))
   )
 
-const actors = (config: AppConfig) =>
-  Actors.layer({ ...config.dispatcher, enabled: config.enabled, retryPolicy: config.retryPolicy })
+const actorsOptions = ({ dispatcher, enabled, retryPolicy }: AppConfig) => ({ ...dispatcher, enabled, retryPolicy })
 
 /** Everything but the HTTP API: what a program that embeds the service runs. */
 const embedded = (config: AppConfig) =>
-  actors(config).pipe(
+  Actors.layer(actorsOptions(config)).pipe(
     Layer.provideMerge(services(config)),
+    Layer.provideMerge(Actors.layerHandOver(actorsOptions(config))),
     Layer.provideMerge(Layer.merge(signing(config), transport(config))),
     Layer.provideMerge(stores(config)),
     Layer.provideMerge(database(config)),

@@ -3,6 +3,7 @@ import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
+import { CircuitState } from "../domain/Circuit.ts"
 import { EventTypeName } from "../domain/EventType.ts"
 import { ClientId } from "../domain/Ids.ts"
 import { JsonObject } from "../domain/Json.ts"
@@ -58,7 +59,7 @@ const HealthResource = SnakeCase.struct({
   lastSuccess: Schema.NullOr(Schema.DateTimeUtc),
   lastFailure: Schema.NullOr(Schema.DateTimeUtc),
   consecutiveFailures: Schema.Int,
-  circuit: Webhook.CircuitState
+  circuit: CircuitState
 }).annotations({ identifier: "WebhookHealth" })
 
 const TestEvent = SnakeCase.input({

@@ -21,7 +21,9 @@ export class Exchange extends Schema.Class<Exchange>("Exchange")({
   /** The response had more body than was kept. */
   bodyTruncated: Schema.Boolean,
   /** Why the body broke after the status line, where it did. A note, not a failure. */
-  bodyError: Schema.NullOr(Schema.String)
+  bodyError: Schema.NullOr(Schema.String),
+  /** Unix milliseconds at which the certificate that the peer showed ends; null where it showed none. */
+  certificateExpiresAt: Schema.NullOr(Schema.Number)
 }) {}
 
 /** The exchange of an attempt of which nothing reached the wire. */
@@ -34,5 +36,6 @@ export const unsent = (startedAt: number): Exchange =>
     headers: {},
     body: new Uint8Array(),
     bodyTruncated: false,
-    bodyError: null
+    bodyError: null,
+    certificateExpiresAt: null
   })

@@ -21,8 +21,8 @@ import { AttemptId, ClientId, DeliveryId, EventId, WebhookId } from "./Ids.ts"
 export const DeliveryStatus = Schema.Literal("pending", "delivered", "failed_retryable", "failed_permanent")
 export type DeliveryStatus = typeof DeliveryStatus.Type
 
-/** Why a delivery that is due waits without spending attempts. */
-const Hold = Schema.Literal("deactivated")
+/** Why a delivery that is due waits without spending attempts: its webhook is switched off, or its circuit open. */
+const Hold = Schema.Literal("deactivated", "circuit")
 
 /** What can happen to a delivery: an attempt's outcome, or its owner's wish to have it sent again. */
 export type Occurrence = "succeeded" | "failed_retryable" | "failed_permanent" | "retried_by_hand"

@@ -41,6 +41,7 @@ export const PermanentClass = Schema.Literal(
   "http_4xx",
   "http_410",
   "blocked_address",
+  "poison",
   "request_invalid",
   "webhook_deleted"
 )

@@ -35,6 +35,10 @@ export const subscriptionsTo = (type: string): ReadonlyArray<Subscription> => {
   return ["*", ...prefixes, type].map((subscription) => Subscription.make(subscription, unchecked))
 }
 
+/** The subscriptions that a notice of the service's own matches: `*` means what the platform publishes. */
+export const noticePatternsOf = (type: string): ReadonlyArray<Subscription> =>
+  subscriptionsTo(type).filter((subscription) => subscription !== "*")
+
 // A type that is well formed makes only well-formed subscriptions, and this runs for every event.
 const unchecked = { disableValidation: true }
 
@@ -42,8 +46,15 @@ const unchecked = { disableValidation: true }
 export const isSubscribed = (subscriptions: ReadonlyArray<string>, type: string): boolean =>
   subscriptionsTo(type).some((subscription) => subscriptions.includes(subscription))
 
-/** Types below `webhook.` are the service's own: it sends them, nobody publishes them. */
-export const isReserved = (type: EventTypeName): boolean => type === "webhook" || type.startsWith("webhook.")
+/** Notices of the service to a client's webhooks, about another of its webhooks. */
+export const deactivatedType = EventTypeName.make("webhook.deactivated")
+export const reactivatedType = EventTypeName.make("webhook.reactivated")
+export const exhaustedType = EventTypeName.make("delivery.exhausted")
+export const alertType = EventTypeName.make("alert.raised")
+
+/** Types that are the service's own: it sends them, nobody publishes them. All below `webhook.` are. */
+export const isReserved = (type: EventTypeName): boolean =>
+  type === "webhook" || type.startsWith("webhook.") || type === exhaustedType || type === alertType
 
 export const pingType = EventTypeName.make("webhook.ping")
 export const testType = EventTypeName.make("webhook.test")

@@ -1,15 +1,13 @@
 /** A registered endpoint: where to deliver, what, with which headers and secret, and how it has been doing. */
 import * as Schema from "effect/Schema"
+import { CircuitState } from "./Circuit.ts"
 import { Subscription } from "./EventType.ts"
 import { ClientId, WebhookId } from "./Ids.ts"
 import { SignatureScheme } from "./SignatureScheme.ts"
 import { Text } from "./Text.ts"
 
-/** Who or what switched a webhook off: its owner, or a receiver that answered 410 Gone. */
-const DeactivationReason = Schema.Literal("owner", "gone")
-
-export const CircuitState = Schema.Literal("closed", "open", "half_open")
-export type CircuitState = typeof CircuitState.Type
+/** Who or what switched a webhook off: its owner, a receiver that answered 410 Gone, or failures that went on too long. */
+const DeactivationReason = Schema.Literal("owner", "gone", "failures")
 
 export const WebhookName = Text.pipe(Schema.trimmed(), Schema.minLength(1), Schema.maxLength(120))
 export const WebhookDescription = Text.pipe(Schema.maxLength(1_000))

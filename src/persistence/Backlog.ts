@@ -31,13 +31,36 @@ export class Backlog extends Context.Tag("deeper-hub-webhooks/persistence/Backlo
         Result: Snapshot,
         execute: () =>
           sql`
-            WITH due AS (
-              SELECT next_retry_at FROM deliveries
-              WHERE next_retry_at <= now() AND lease_token IS NULL AND hold IS NULL LIMIT ${countMax}
+            WITH RECURSIVE walk AS (
+              (SELECT webhook_id FROM deliveries
+               WHERE next_retry_at IS NOT NULL AND lease_token IS NULL ORDER BY webhook_id LIMIT 1)
+              UNION ALL
+              SELECT (SELECT d.webhook_id FROM deliveries d
+                      WHERE d.next_retry_at IS NOT NULL AND d.lease_token IS NULL AND d.webhook_id > walk.webhook_id
+                      ORDER BY d.webhook_id LIMIT 1)
+              FROM walk WHERE walk.webhook_id IS NOT NULL
+            ), visited AS (
+              SELECT w.id, webhook_hold(w) IS NOT NULL AS held
+              FROM (SELECT webhook_id FROM walk LIMIT ${countMax}) v JOIN webhooks w ON w.id = v.webhook_id
+            ), due AS (
+              SELECT v.held FROM visited v
+              CROSS JOIN LATERAL (
+                SELECT FROM deliveries
+                WHERE webhook_id = v.id AND next_retry_at <= now() AND lease_token IS NULL LIMIT ${countMax}
+              ) d
+              LIMIT 2 * ${countMax}
+            ), oldest AS (
+              SELECT d.next_retry_at FROM visited v
+              CROSS JOIN LATERAL (
+                SELECT next_retry_at FROM deliveries
+                WHERE webhook_id = v.id AND next_retry_at <= now() AND lease_token IS NULL
+                ORDER BY next_retry_at LIMIT 1
+              ) d
+              WHERE NOT v.held
             )
-            SELECT (SELECT count(*)::int FROM due) AS waiting,
-              (SELECT count(*)::int FROM (SELECT FROM deliveries WHERE hold IS NOT NULL LIMIT ${countMax}) h) AS held,
-              coalesce((SELECT extract(epoch FROM now() - min(next_retry_at))::float8 FROM due), 0)
+            SELECT (SELECT least(count(*), ${countMax})::int FROM due WHERE NOT held) AS waiting,
+              (SELECT least(count(*), ${countMax})::int FROM due WHERE held) AS held,
+              coalesce((SELECT extract(epoch FROM now() - min(next_retry_at))::float8 FROM oldest), 0)
                 AS oldest_due_age_seconds,
               current_setting('server_version') AS postgres_version
           `

@@ -11,6 +11,8 @@ import { DeliveryUuid, EventUuid, WebhookUuid } from "./Columns.ts"
 const ClaimedDelivery = Schema.Struct({
   id: DeliveryUuid,
   leaseToken: Schema.UUID,
+  /** The one delivery that tries whether the endpoint is back: its circuit is half open. */
+  probe: Schema.Boolean,
   attemptCount: Schema.Int,
   chargedCount: Schema.Int,
   eventId: EventUuid,
@@ -38,7 +40,8 @@ export const ClaimRequest = Schema.Struct({
 export type ClaimRequest = typeof ClaimRequest.Type
 
 /**
- * The oldest first, of each webhook. Those of a webhook that is switched off are put on hold instead.
+ * The oldest first, of each webhook; none of one that is on hold. When the pause of an open circuit is over, whoever asks
+ * first gets one delivery as its probe; while a circuit is closing, no more are leased than its ramp allows.
  *
  * It does not wait for the disk: a lease that a crash of Postgres forgets was a lease on something that is due again, and
  * an outcome that is written under it takes it to the disk with itself.
@@ -49,35 +52,53 @@ export const claim = (sql: SqlClient) =>
     Result: ClaimedDelivery,
     execute: ({ leaseSeconds, leaseToken, webhooks }) =>
       sql`
-        WITH picked AS (
-          SELECT due.id, w.is_active OR w.deleted_at IS NOT NULL AS released
-          FROM unnest(
+        WITH named AS (
+          SELECT * FROM unnest(
             ${webhooks.map(({ webhookId }) => webhookId)}::uuid[], ${webhooks.map(({ most }) => most)}::int[]
-          ) AS named (webhook_id, most)
-          JOIN webhooks w ON w.id = named.webhook_id
+          ) AS n (webhook_id, most)
+        ), probing AS (
+          -- The row's lock lets one claim through: the next finds the probe's time not over.
+          UPDATE webhooks w SET
+            circuit = 'half_open', circuit_until = now() + make_interval(secs => ${leaseSeconds} + w.timeout_ms / 1000.0)
+          FROM named n
+          WHERE w.id = n.webhook_id AND w.circuit_until <= now() AND w.is_active AND w.deleted_at IS NULL
+            AND EXISTS (
+              SELECT FROM deliveries d
+              WHERE d.webhook_id = w.id AND d.next_retry_at <= now() AND d.lease_token IS NULL)
+          RETURNING w.id
+        ), allowed AS (
+          SELECT n.webhook_id, p.id IS NOT NULL AS probe, CASE
+            WHEN p.id IS NOT NULL THEN 1
+            WHEN w.deleted_at IS NOT NULL THEN n.most
+            WHEN NOT w.is_active OR w.circuit <> 'closed' THEN 0
+            WHEN w.circuit_ramp IS NULL THEN n.most
+            ELSE greatest(0, least(n.most, w.circuit_ramp - (
+              SELECT count(*)::int FROM deliveries d WHERE d.webhook_id = w.id AND d.lease_token IS NOT NULL)))
+          END AS most
+          FROM named n JOIN webhooks w ON w.id = n.webhook_id LEFT JOIN probing p ON p.id = n.webhook_id
+        ), picked AS (
+          SELECT due.id, a.probe
+          FROM allowed a
           CROSS JOIN LATERAL (
             SELECT id FROM deliveries d
-            WHERE d.webhook_id = named.webhook_id AND d.next_retry_at <= now() AND d.lease_token IS NULL AND d.hold IS NULL
+            WHERE d.webhook_id = a.webhook_id AND d.next_retry_at <= now() AND d.lease_token IS NULL
             ORDER BY d.next_retry_at, d.id
-            LIMIT named.most
+            LIMIT a.most
             FOR UPDATE SKIP LOCKED
           ) due
         ), claimed AS (
           UPDATE deliveries d SET
-            lease_token = CASE WHEN p.released THEN ${leaseToken}::uuid END,
-            leased_until = CASE WHEN p.released THEN now() + make_interval(secs => ${leaseSeconds}) END,
-            hold = CASE WHEN NOT p.released THEN 'deactivated' END
+            lease_token = ${leaseToken}::uuid, leased_until = now() + make_interval(secs => ${leaseSeconds})
           FROM picked p WHERE d.id = p.id
-          RETURNING d.*
+          RETURNING d.*, p.probe
         )
-        SELECT c.id, c.lease_token, c.attempt_count, c.charged_count, c.event_id, c.event_type, c.client_id, c.webhook_id,
+        SELECT c.id, c.lease_token, c.probe, c.attempt_count, c.charged_count, c.event_id, c.event_type, c.client_id, c.webhook_id,
           e.body, w.url, w.signatures, w.retry_count, w.timeout_ms, w.secret_sealed, w.headers_sealed,
           CASE WHEN w.previous_secret_expires_at > now() THEN w.previous_secret_sealed END AS previous_secret_sealed
         FROM claimed c
         CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS unflushed
         JOIN events e ON e.id = c.event_id
         JOIN webhooks w ON w.id = c.webhook_id
-        WHERE c.lease_token IS NOT NULL
         ORDER BY c.next_retry_at, c.id
       `
   })

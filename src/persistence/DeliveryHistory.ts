@@ -62,6 +62,9 @@ const Requeued = Schema.Struct({
 })
 export type Requeued = typeof Requeued.Type
 
+/** What is due and not under way waits for what its webhook is held for. */
+const hold = `CASE WHEN d.next_retry_at <= now() AND d.lease_token IS NULL THEN webhook_hold(w) END AS hold`
+
 const list = (sql: SqlClient.SqlClient) =>
   SqlSchema.findAll({
     Request: Schema.Struct({
@@ -77,14 +80,14 @@ const list = (sql: SqlClient.SqlClient) =>
     Result: DeliveryRow,
     execute: ({ after, eventType, from, only, rows, status, to, webhook }) =>
       sql`
-        SELECT * FROM deliveries
-        WHERE webhook_id = ${webhook} AND (${only}::text IS NULL OR client_id = ${only})
-          AND (${status}::text IS NULL OR status = ${status})
-          AND (${eventType}::text IS NULL OR event_type = ${eventType})
-          AND (${from}::timestamptz IS NULL OR (id >= uuid_v7_floor(${from}::timestamptz) AND created_at >= ${from}))
-          AND (${to}::timestamptz IS NULL OR created_at < ${to})
-          AND (${after}::uuid IS NULL OR id < ${after})
-        ORDER BY id DESC LIMIT ${rows}
+        SELECT d.*, ${sql.literal(hold)} FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
+        WHERE d.webhook_id = ${webhook} AND (${only}::text IS NULL OR d.client_id = ${only})
+          AND (${status}::text IS NULL OR d.status = ${status})
+          AND (${eventType}::text IS NULL OR d.event_type = ${eventType})
+          AND (${from}::timestamptz IS NULL OR (d.id >= uuid_v7_floor(${from}::timestamptz) AND d.created_at >= ${from}))
+          AND (${to}::timestamptz IS NULL OR d.created_at < ${to})
+          AND (${after}::uuid IS NULL OR d.id < ${after})
+        ORDER BY d.id DESC LIMIT ${rows}
       `
   })
 
@@ -94,7 +97,9 @@ const find = (sql: SqlClient.SqlClient) =>
     Result: Schema.Struct({ ...DeliveryRow.fields, body: Schema.String }),
     execute: ({ id, only }) =>
       sql`
-        SELECT d.*, e.body FROM deliveries d JOIN events e ON e.id = d.event_id AND e.client_id = d.client_id
+        SELECT d.*, e.body, ${sql.literal(hold)} FROM deliveries d
+        JOIN events e ON e.id = d.event_id AND e.client_id = d.client_id
+        JOIN webhooks w ON w.id = d.webhook_id AND w.client_id = d.client_id
         WHERE d.id = ${id} AND (${only}::text IS NULL OR d.client_id = ${only})
       `
   })
@@ -123,9 +128,13 @@ const requeue = (sql: SqlClient.SqlClient) =>
           FOR UPDATE
         ), requeued AS (
           UPDATE deliveries d SET
-            status = 'pending', next_retry_at = now(), charged_count = 0, delivered_at = NULL
+            status = 'pending', next_retry_at = now(), charged_count = 0, unknown_count = 0, delivered_at = NULL
           FROM wanted w WHERE d.id = w.id AND d.client_id = w.client_id AND w.lease_token IS NULL
-          RETURNING d.id
+          RETURNING d.id, d.webhook_id, d.client_id
+        ), probed AS (
+          -- Whoever asks for it by hand believes that the endpoint is back: its circuit may try now.
+          UPDATE webhooks w SET circuit_until = now()
+          FROM requeued r WHERE w.id = r.webhook_id AND w.client_id = r.client_id AND w.circuit = 'open'
         )
         SELECT webhook_id, client_id, status, attempt_count, EXISTS (SELECT FROM requeued) AS requeued FROM wanted
       `
@@ -195,5 +204,6 @@ const exchangeOf = (row: typeof AttemptRow.Type): Exchange | null =>
     headers: row.responseHeaders ?? {},
     body: row.responseBody ?? new Uint8Array(),
     bodyTruncated: row.responseTruncated ?? false,
-    bodyError: row.responseError
+    bodyError: row.responseError,
+    certificateExpiresAt: null
   })

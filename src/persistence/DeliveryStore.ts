@@ -13,24 +13,25 @@ import type { DeliveryId, WebhookId } from "../domain/Ids.ts"
 import { claim, type ClaimedDelivery, type ClaimRequest } from "./Claim.ts"
 import { type DueWebhooks, dueWebhooks } from "./DueWebhooks.ts"
 import * as Leases from "./Leases.ts"
-import { type Outcome, record } from "./Outcomes.ts"
+import { type Outcome, record, type Recorded } from "./Outcomes.ts"
 import { PersistenceError } from "./Postgres.ts"
 
 export class DeliveryStore extends Context.Tag("deeper-hub-webhooks/persistence/DeliveryStore")<DeliveryStore, {
   /** Webhooks that have something due, from after this one on: some of them at a time, at most `visits`. */
   readonly dueWebhooks: (after: WebhookId | null, visits?: number) => Effect.Effect<DueWebhooks, PersistenceError>
-  /** Leases due deliveries of these webhooks, oldest first. Those of a webhook that is switched off are put on hold. */
+  /** Leases due deliveries of these webhooks, oldest first; none of a webhook that is on hold. */
   readonly claim: (request: ClaimRequest) => Effect.Effect<ReadonlyArray<ClaimedDelivery>, PersistenceError>
-  /** Writes what came of attempts, in one statement; answers the deliveries whose lease still stood. */
-  readonly record: (outcomes: ReadonlyArray<Outcome>) => Effect.Effect<ReadonlySet<DeliveryId>, PersistenceError>
+  /** Writes what came of attempts, in one statement. */
+  readonly record: (outcomes: ReadonlyArray<Outcome>) => Effect.Effect<Recorded, PersistenceError>
   /** Gives back leased deliveries that were never sent. */
-  readonly release: (
-    deliveries: ReadonlyArray<Pick<ClaimedDelivery, "id" | "leaseToken">>
-  ) => Effect.Effect<void, PersistenceError>
+  readonly release: (leases: ReadonlyArray<Leases.Lease>) => Effect.Effect<void, PersistenceError>
+  /** Lets these leases end so many seconds from now; answers those that still stood. */
+  readonly prolong: (
+    leases: ReadonlyArray<Leases.Lease>,
+    seconds: number
+  ) => Effect.Effect<ReadonlySet<DeliveryId>, PersistenceError>
   /** Deliveries whose node died: an attempt with unknown outcome is written and they are due again. How many. */
   readonly reclaimExpired: Effect.Effect<number, PersistenceError>
-  /** Lets out deliveries on hold whose webhook is active again, or deleted. How many. */
-  readonly releaseHolds: Effect.Effect<number, PersistenceError>
 }>() {
   static readonly layer = Layer.effect(
     this,
@@ -42,10 +43,11 @@ export class DeliveryStore extends Context.Tag("deeper-hub-webhooks/persistence/
         dueWebhooks: (after, visits) => walk(after, visits).pipe(PersistenceError.refail("DeliveryStore.dueWebhooks")),
         claim: (request) => claimDue(request).pipe(PersistenceError.refail("DeliveryStore.claim")),
         record: (outcomes) => record(sql, outcomes).pipe(PersistenceError.refail("DeliveryStore.record")),
-        release: (deliveries) =>
-          Leases.release(sql, deliveries).pipe(Effect.asVoid, PersistenceError.refail("DeliveryStore.release")),
-        reclaimExpired: Leases.reclaimExpired(sql).pipe(PersistenceError.refail("DeliveryStore.reclaimExpired")),
-        releaseHolds: Leases.releaseHolds(sql).pipe(PersistenceError.refail("DeliveryStore.releaseHolds"))
+        release: (leases) =>
+          Leases.release(sql, leases).pipe(Effect.asVoid, PersistenceError.refail("DeliveryStore.release")),
+        prolong: (leases, seconds) =>
+          Leases.prolong(sql, leases, seconds).pipe(PersistenceError.refail("DeliveryStore.prolong")),
+        reclaimExpired: Leases.reclaimExpired(sql).pipe(PersistenceError.refail("DeliveryStore.reclaimExpired"))
       })
     })
   )

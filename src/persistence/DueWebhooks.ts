@@ -1,4 +1,7 @@
-/** The walk: which webhooks have something due, a page at a time, so that none is passed over however many there are. */
+/**
+ * The walk: which webhooks have something due that nothing holds, a page at a time, so that none is passed over however
+ * many there are.
+ */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import * as SqlSchema from "@effect/sql/SqlSchema"
 import * as Effect from "effect/Effect"
@@ -24,23 +27,23 @@ const visit = (sql: SqlClient) =>
         WITH RECURSIVE walk AS (
           -- From webhook to webhook through the index, never row by row through one webhook's backlog.
           (SELECT webhook_id FROM deliveries
-           WHERE next_retry_at IS NOT NULL AND lease_token IS NULL AND hold IS NULL
+           WHERE next_retry_at IS NOT NULL AND lease_token IS NULL
              AND (${after}::uuid IS NULL OR webhook_id > ${after})
            ORDER BY webhook_id LIMIT 1)
           UNION ALL
           SELECT (SELECT d.webhook_id FROM deliveries d
-                  WHERE d.next_retry_at IS NOT NULL AND d.lease_token IS NULL AND d.hold IS NULL
+                  WHERE d.next_retry_at IS NOT NULL AND d.lease_token IS NULL
                     AND d.webhook_id > walk.webhook_id
                   ORDER BY d.webhook_id LIMIT 1)
           FROM walk WHERE walk.webhook_id IS NOT NULL
         ), visited AS (
           SELECT webhook_id FROM walk WHERE webhook_id IS NOT NULL LIMIT ${visits}
         )
-        SELECT webhook_id, EXISTS (
+        SELECT webhook_id, webhook_hold(w) IS NULL AND EXISTS (
           SELECT FROM deliveries d
-          WHERE d.webhook_id = v.webhook_id AND d.next_retry_at <= now() AND d.lease_token IS NULL AND d.hold IS NULL
+          WHERE d.webhook_id = v.webhook_id AND d.next_retry_at <= now() AND d.lease_token IS NULL
         ) AS due
-        FROM visited v ORDER BY webhook_id
+        FROM visited v JOIN webhooks w ON w.id = v.webhook_id ORDER BY webhook_id
       `
   })
 

@@ -1,63 +1,78 @@
-/** The end of leases and holds: what nobody is at work on any more becomes due again. */
+/** Leases: prolonged while an attempt is under way, given back where none was made, ended where a node died. */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { type DeliveryId, toUuid } from "../domain/Ids.ts"
+import { DeliveryUuid } from "./Columns.ts"
+
+/** What names a lease. */
+export interface Lease {
+  readonly id: DeliveryId
+  readonly leaseToken: string
+}
 
 /** Rows of one round; what is left over waits for the next. */
 const roundMax = 1_000
 
+/** Nodes that end with the same delivery in hand, one after the other, until it is taken for what ends them. */
+export const unknownMax = 3
+
 const outcomeUnknown = "The node that was to send it ended before it could tell what came of it; it is sent again."
+const poison =
+  `${unknownMax} nodes in a row ended while they were sending it; it is set aside. Retry it by hand if it is not the cause.`
+
+const named = (sql: SqlClient, leases: ReadonlyArray<Lease>) =>
+  sql`unnest(
+    ${leases.map(({ id }) => toUuid(id))}::uuid[], ${leases.map(({ leaseToken }) => leaseToken)}::uuid[]
+  ) AS l (id, token)`
 
 /** Gives back what was claimed and never sent. */
-export const release = (
-  sql: SqlClient,
-  leased: ReadonlyArray<{ readonly id: DeliveryId; readonly leaseToken: string }>
-) =>
+export const release = (sql: SqlClient, leases: ReadonlyArray<Lease>) =>
   sql`
     UPDATE deliveries d SET lease_token = NULL, leased_until = NULL
-    FROM unnest(
-      ${leased.map(({ id }) => toUuid(id))}::uuid[], ${leased.map(({ leaseToken }) => leaseToken)}::uuid[]
-    ) AS l (id, token)
+    FROM ${named(sql, leases)}
     WHERE d.id = l.id AND d.lease_token = l.token
   `
 
-/** A lease that ran out means that its node died: an attempt of unknown outcome is written. Answers how many. */
+/** Answers those that still stood and now last so many seconds from the database's now on. */
+export const prolong = (sql: SqlClient, leases: ReadonlyArray<Lease>, seconds: number) =>
+  sql`
+    UPDATE deliveries d SET leased_until = now() + make_interval(secs => ${seconds})
+    FROM ${named(sql, leases)}
+    WHERE d.id = l.id AND d.lease_token = l.token
+    RETURNING d.id
+  `.pipe(Effect.flatMap(decode), Effect.map((rows) => new Set(rows.map(({ id }) => id))))
+
+const decode = Schema.decodeUnknown(Schema.Array(Schema.Struct({ id: DeliveryUuid })))
+
+/**
+ * A lease that ran out means that its node died: an attempt of unknown outcome is written and the delivery is due again,
+ * or set aside after too many of them in a row. What was in hand together is spread out, so that a delivery that ends its
+ * node does not do so each time beside the same others, and they are not taken for it. Answers how many leases had ended.
+ */
 export const reclaimExpired = (sql: SqlClient) =>
   sql`
     WITH expired AS (
-      SELECT id FROM deliveries
+      SELECT id, unknown_count + 1 >= ${unknownMax} AS poison FROM deliveries
       WHERE lease_token IS NOT NULL AND leased_until < now()
       LIMIT ${roundMax} FOR UPDATE SKIP LOCKED
     ), reclaimed AS (
       UPDATE deliveries d SET
-        attempt_count = attempt_count + 1, next_retry_at = now(), lease_token = NULL, leased_until = NULL,
-        error_class = 'outcome_unknown', error_message = ${outcomeUnknown}
+        attempt_count = attempt_count + 1, unknown_count = unknown_count + 1, lease_token = NULL, leased_until = NULL,
+        status = CASE WHEN e.poison THEN 'failed_permanent' ELSE d.status END,
+        next_retry_at = CASE WHEN NOT e.poison
+          THEN now() + random() * 3 * 10 ^ d.unknown_count * interval '1 second' END,
+        error_class = CASE WHEN e.poison THEN 'poison' ELSE 'outcome_unknown' END,
+        error_message = CASE WHEN e.poison THEN ${poison}::text ELSE ${outcomeUnknown}::text END
       FROM expired e WHERE d.id = e.id
-      RETURNING d.id, d.attempt_count
+      RETURNING d.id, d.client_id, d.webhook_id, d.event_id, d.event_type, d.attempt_count, e.poison
+    ), history AS (
+      INSERT INTO attempts (id, delivery_id, number, result, error_class, error_message, started_at)
+      SELECT uuid_v7(), id, attempt_count, 'outcome_unknown', 'outcome_unknown', ${outcomeUnknown}, now()
+      FROM reclaimed
     )
-    INSERT INTO attempts (id, delivery_id, number, result, error_class, error_message, started_at)
-    SELECT uuid_v7(), id, attempt_count, 'outcome_unknown', 'outcome_unknown', ${outcomeUnknown}, now()
+    SELECT CASE WHEN poison THEN raise_alert(
+      client_id, webhook_id, 'delivery_quarantined', 'critical', ${poison}::text,
+      jsonb_build_object('delivery_id', typeid('dlv', id), 'event_id', typeid('evt', event_id), 'event_type', event_type)) END
     FROM reclaimed
-    RETURNING 1
-  `.pipe(Effect.map((rows) => rows.length))
-
-/** Lets out what is held for a webhook that is active again, or gone for good. Answers how many. */
-export const releaseHolds = (sql: SqlClient) =>
-  sql`
-    WITH RECURSIVE walk AS (
-      (SELECT webhook_id FROM deliveries WHERE hold IS NOT NULL ORDER BY webhook_id LIMIT 1)
-      UNION ALL
-      SELECT (SELECT d.webhook_id FROM deliveries d WHERE d.hold IS NOT NULL AND d.webhook_id > walk.webhook_id
-              ORDER BY d.webhook_id LIMIT 1)
-      FROM walk WHERE walk.webhook_id IS NOT NULL
-    ), released AS (
-      SELECT held.id FROM walk
-      JOIN webhooks w ON w.id = walk.webhook_id AND (w.is_active OR w.deleted_at IS NOT NULL)
-      CROSS JOIN LATERAL (
-        SELECT id FROM deliveries d WHERE d.webhook_id = walk.webhook_id AND d.hold IS NOT NULL
-        ORDER BY d.next_retry_at, d.id LIMIT ${roundMax} FOR UPDATE SKIP LOCKED
-      ) held
-      LIMIT ${roundMax}
-    )
-    UPDATE deliveries d SET hold = NULL FROM released r WHERE d.id = r.id RETURNING 1
   `.pipe(Effect.map((rows) => rows.length))

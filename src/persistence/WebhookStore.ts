@@ -108,6 +108,7 @@ const insert = (sql: SqlClient.SqlClient) =>
       `
   })
 
+/** Switched on, or given another URL, an endpoint begins anew: what was known of it is forgotten, and its ramp is at one. */
 const update = (sql: SqlClient.SqlClient) =>
   SqlSchema.single({
     Request: Definition,
@@ -131,7 +132,19 @@ const update = (sql: SqlClient.SqlClient) =>
           signatures = ${w.signatures}, is_active = ${w.isActive},
           deactivation_reason = ${w.deactivationReason}, retry_count = ${w.retryCount},
           timeout_ms = ${w.timeoutMs}, updated_at = now(),
-          failure_count = CASE WHEN ${w.isActive} AND NOT is_active THEN 0 ELSE failure_count END
+          deactivated_at = CASE WHEN ${w.isActive} THEN NULL WHEN is_active THEN now() ELSE deactivated_at END,
+          (failure_count, failing_since, circuit, circuit_until, circuit_openings, circuit_ramp,
+            circuit_ramp_successes, window_attempts, window_failures, window_duration_ms, healing_attempts, heal_at
+          ) = (
+            SELECT CASE WHEN anew THEN 0 ELSE failure_count END, CASE WHEN NOT anew THEN failing_since END,
+              CASE WHEN anew THEN 'closed' ELSE circuit END, CASE WHEN NOT anew THEN circuit_until END,
+              CASE WHEN anew THEN 0 ELSE circuit_openings END, CASE WHEN anew THEN 1 ELSE circuit_ramp END,
+              CASE WHEN anew THEN 0 ELSE circuit_ramp_successes END, CASE WHEN anew THEN 0 ELSE window_attempts END,
+              CASE WHEN anew THEN 0 ELSE window_failures END, CASE WHEN anew THEN 0 ELSE window_duration_ms END,
+              CASE WHEN anew THEN 0 ELSE healing_attempts END,
+              CASE WHEN ${w.deactivationReason}::text = 'failures' THEN CASE WHEN anew THEN now() ELSE heal_at END END
+            FROM (SELECT (${w.isActive} AND NOT is_active) OR url <> ${w.url} AS anew) a
+          )
         WHERE id = ${w.id} AND client_id = ${w.clientId}
         RETURNING *
       `

@@ -9,13 +9,15 @@
  *   Scheduler        claims what is due, under a lease, as much as the Bulkhead has room for
  *   DeliveryQueue    the hand-over; what there is no room for waits in Postgres
  *   Dispatcher       a pool of fibers, one attempt each
- *   OutcomeRecorder  writes attempts, deliveries and the webhooks' counters in batches, under the lease
+ *   LeaseKeeper      prolongs the leases of what is in hand
+ *   OutcomeRecorder  writes attempts, deliveries and the webhooks' counters in batches, under the lease; decides on circuits
  *   CleanupWorker    partitions ahead of time, old idempotency keys and secrets
  *   ReencryptionWorker  after a change of keys, seals what an older key sealed
  *
  * ```
  * Supervisor (one-for-one)
- * ├─ OutcomeRecorder    built first, stopped last
+ * ├─ LeaseKeeper        built first, stopped last
+ * ├─ OutcomeRecorder
  * ├─ Dispatcher
  * ├─ Scheduler
  * ├─ CleanupWorker
@@ -33,6 +35,8 @@ import * as CleanupWorker from "./CleanupWorker.ts"
 import { DeliveryQueue } from "./DeliveryQueue.ts"
 import * as Dispatcher from "./Dispatcher.ts"
 import * as EventListener from "./EventListener.ts"
+import * as FastLane from "./FastLane.ts"
+import { LeaseKeeper } from "./LeaseKeeper.ts"
 import { OutcomeRecorder } from "./OutcomeRecorder.ts"
 import * as ReencryptionWorker from "./ReencryptionWorker.ts"
 import * as Scheduler from "./Scheduler.ts"
@@ -57,12 +61,18 @@ export const layer = (options: ActorsOptions) =>
     Layer.provideMerge(ReencryptionWorker.layer),
     Layer.provideMerge(CleanupWorker.layer),
     Layer.provideMerge(options.enabled ? sending(options) : Layer.empty),
-    Layer.provideMerge(DeliveryQueue.layer(options.concurrency)),
-    Layer.provideMerge(OutcomeRecorder.layer)
+    Layer.provideMerge(OutcomeRecorder.layer),
+    Layer.provideMerge(LeaseKeeper.layer(options))
   )
 
 const sending = (options: ActorsOptions) =>
   Scheduler.layer({ pollInterval: options.pollIntervalMs, leaseSeconds: options.leaseSeconds }).pipe(
-    Layer.provideMerge(Dispatcher.layer(options)),
-    Layer.provide(Bulkhead.layer({ places: options.concurrency, placesPerWebhook: options.concurrencyPerWebhook }))
+    Layer.provideMerge(Dispatcher.layer(options))
+  )
+
+/** What publishers and the Dispatcher share: below both, so that it outlives both. */
+export const layerHandOver = (options: ActorsOptions) =>
+  (options.enabled ? FastLane.layer(options) : FastLane.layerClosed).pipe(
+    Layer.provideMerge(DeliveryQueue.layer(options.concurrency)),
+    Layer.provideMerge(Bulkhead.layer({ places: options.concurrency, placesPerWebhook: options.concurrencyPerWebhook }))
   )

@@ -15,12 +15,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { WebhookId } from "../domain/Ids.ts"
-
-export interface BulkheadOptions {
-  /** Deliveries in hand at once. */
-  readonly places: number
-  readonly placesPerWebhook: number
-}
+import { Places, type PlacesOptions } from "./Places.ts"
 
 /** How many deliveries of a webhook the next claim may take. */
 export interface Allotment {
@@ -28,84 +23,106 @@ export interface Allotment {
   readonly most: number
 }
 
+/** Places set aside for a publish under way: what it commits may be sent at once. */
+export interface Reservation {
+  readonly places: number
+  readonly mostPerWebhook: number
+  /** Webhooks that may hold no more than they do. */
+  readonly except: ReadonlyArray<WebhookId>
+}
+
 /** What one claim takes at most: the store's own bounds. */
 export const claimMax = { deliveries: 500, webhooks: 100 }
 
-const shareOfFree = 1 / 8
-const reserved = 1 / 4
-
-const quickMs = 1_000
-
-/** Webhooks that are remembered as quick. */
-const quickMax = 10_000
+/** Deliveries of one event that are sent without a claim; those of a larger fan-out are claimed. */
+const placesPerEvent = 4
+const placesPerPublishMin = 16
 
 export class Bulkhead extends Context.Tag("deeper-hub-webhooks/runtime/Bulkhead")<Bulkhead, {
-  /** For the first of these webhooks that may hold more, how many more; none where nothing fits. */
+  /** Sets places aside for the first of these webhooks that may hold more; none where nothing fits. */
   readonly allot: (webhooks: Iterable<WebhookId>) => Effect.Effect<ReadonlyArray<Allotment>>
-  /** Deliveries of these webhooks were claimed. */
-  readonly enter: (webhooks: ReadonlyArray<WebhookId>) => Effect.Effect<void>
+  /** Sets places aside for the deliveries of so many events; null where none are to be had. */
+  readonly reserve: (events: number) => Effect.Effect<Reservation | null>
+  /** What was set aside is free again, but for what deliveries of these webhooks took of it. */
+  readonly settle: (reservation: Reservation, events: number, webhooks: ReadonlyArray<WebhookId>) => Effect.Effect<void>
+  /** What was allotted is free again, but for what deliveries of these webhooks took of it: they were claimed. */
+  readonly enter: (allotted: ReadonlyArray<Allotment>, webhooks: ReadonlyArray<WebhookId>) => Effect.Effect<void>
   /** One was dealt with. How long its attempt took; null where none was made. */
   readonly leave: (webhook: WebhookId, attemptMs: number | null) => Effect.Effect<void>
   readonly free: Effect.Effect<number>
 }>() {
-  static readonly layer = (options: BulkheadOptions) => Layer.sync(this, () => make(options))
+  static readonly layer = (options: PlacesOptions) => Layer.sync(this, () => make(options))
 }
 
-const make = ({ places, placesPerWebhook }: BulkheadOptions) => {
-  const held = new Map<WebhookId, number>()
-  // The one that was quick last is last.
-  const quick = new Set<WebhookId>()
-  let free = places
+const make = (options: PlacesOptions) => {
+  const places = new Places(options)
+  // Events of publishes under way: each may yet add one to what any webhook holds.
+  let publishing = 0
 
-  const reserve = Math.floor(places * reserved)
-  const freeFor = (webhook: WebhookId, left: number): number => quick.has(webhook) ? left : left - reserve
-
-  const room = (webhook: WebhookId, left: number): number =>
-    Math.min(placesPerWebhook, Math.ceil(freeFor(webhook, left) * shareOfFree)) - (held.get(webhook) ?? 0)
-
-  const firstWithRoom = (webhooks: Iterable<WebhookId>): ReadonlyArray<WebhookId> => {
-    const ready: Array<WebhookId> = []
-    if (free === 0) return ready
-    for (const webhook of webhooks) {
-      if (room(webhook, free) > 0 && ready.push(webhook) === claimMax.webhooks) break
+  const reservation = (events: number): Reservation | null => {
+    const most = places.shareOfUnknown - publishing
+    if (places.unreserved === 0 || most <= 0) return null
+    const mostPerWebhook = Math.min(events, most)
+    const isFull = (webhook: WebhookId) => places.room(webhook, places.free) - publishing < mostPerWebhook
+    return {
+      places: Math.min(places.unreserved, Math.max(events * placesPerEvent, placesPerPublishMin)),
+      mostPerWebhook,
+      except: Array.from(places.holders).filter(isFull)
     }
-    return ready
-  }
-
-  const allot = (webhooks: Iterable<WebhookId>): ReadonlyArray<Allotment> => {
-    const ready = firstWithRoom(webhooks)
-    const share = Math.floor(claimMax.deliveries / Math.max(ready.length, 1))
-    let left = free
-    return ready.flatMap((webhookId) => {
-      const most = Math.min(room(webhookId, left), share)
-      if (most <= 0) return []
-      left -= most
-      return [{ webhookId, most }]
-    })
-  }
-
-  const remember = (webhook: WebhookId, isQuick: boolean): void => {
-    quick.delete(webhook)
-    if (isQuick) quick.add(webhook)
-    const oldest = quick.values().next()
-    if (quick.size > quickMax && oldest.done !== true) quick.delete(oldest.value)
   }
 
   return Bulkhead.of({
-    allot: (webhooks) => Effect.sync(() => allot(webhooks)),
-    enter: (webhooks) =>
+    reserve: (events) =>
       Effect.sync(() => {
-        free -= webhooks.length
-        for (const webhook of webhooks) held.set(webhook, (held.get(webhook) ?? 0) + 1)
+        const made = reservation(events)
+        if (made === null) return null
+        places.setAside(made.places)
+        publishing += events
+        return made
+      }),
+    settle: (made, events, webhooks) =>
+      Effect.sync(() => {
+        places.setAside(-made.places)
+        publishing -= events
+        for (const webhook of webhooks) places.take(webhook, 1)
+      }),
+    allot: (webhooks) =>
+      Effect.sync(() => {
+        const allotted = allotmentsOf(places, webhooks)
+        for (const { most, webhookId } of allotted) places.take(webhookId, most)
+        return allotted
+      }),
+    enter: (allotted, webhooks) =>
+      Effect.sync(() => {
+        for (const { most, webhookId } of allotted) places.take(webhookId, -most)
+        for (const webhook of webhooks) places.take(webhook, 1)
       }),
     leave: (webhook, attemptMs) =>
       Effect.sync(() => {
-        free += 1
-        const others = (held.get(webhook) ?? 1) - 1
-        if (others === 0) held.delete(webhook)
-        else held.set(webhook, others)
-        if (attemptMs !== null) remember(webhook, attemptMs <= quickMs)
+        places.take(webhook, -1)
+        if (attemptMs !== null) places.remember(webhook, attemptMs)
       }),
-    free: Effect.sync(() => free)
+    free: Effect.sync(() => places.free)
+  })
+}
+
+const firstWithRoom = (places: Places, webhooks: Iterable<WebhookId>): ReadonlyArray<WebhookId> => {
+  const ready: Array<WebhookId> = []
+  if (places.free === 0) return ready
+  for (const webhook of webhooks) {
+    if (places.room(webhook, places.free) > 0 && ready.push(webhook) === claimMax.webhooks) break
+  }
+  return ready
+}
+
+const allotmentsOf = (places: Places, webhooks: Iterable<WebhookId>): ReadonlyArray<Allotment> => {
+  const ready = firstWithRoom(places, webhooks)
+  const share = Math.floor(claimMax.deliveries / Math.max(ready.length, 1))
+  let left = places.free
+  return ready.flatMap((webhookId) => {
+    const most = Math.min(places.room(webhookId, left), share)
+    if (most <= 0) return []
+    left -= most
+    return [{ webhookId, most }]
   })
 }

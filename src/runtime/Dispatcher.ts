@@ -19,6 +19,7 @@ import * as Metrics from "../telemetry/Metrics.ts"
 import * as Spans from "../telemetry/Spans.ts"
 import { Bulkhead } from "./Bulkhead.ts"
 import { DeliveryQueue, type LeasedDelivery, remainingMs } from "./DeliveryQueue.ts"
+import { LeaseKeeper } from "./LeaseKeeper.ts"
 import { OutcomeRecorder } from "./OutcomeRecorder.ts"
 import { Supervisor } from "./Supervisor.ts"
 import * as Verdict from "./Verdict.ts"
@@ -26,12 +27,11 @@ import * as Verdict from "./Verdict.ts"
 export interface DispatcherOptions {
   /** Attempts under way at once. */
   readonly concurrency: number
-  readonly leaseSeconds: number
   readonly retryPolicy: Verdict.BackoffPolicy
 }
 
-/** What waiting for a connection before the attempt and writing its outcome after it may take of a lease. */
-const leaseMarginMs = 4_000
+/** What has to be left of a lease when an attempt begins: from then on the LeaseKeeper prolongs it. */
+const leaseMarginMs = 2_000
 
 export const layer = (options: DispatcherOptions) =>
   Layer.scopedDiscard(
@@ -53,6 +53,7 @@ const makeSend = (options: DispatcherOptions) =>
     const courier = yield* Courier
     const recorder = yield* OutcomeRecorder
     const bulkhead = yield* Bulkhead
+    const keeper = yield* LeaseKeeper
 
     const attempt = (delivery: ClaimedDelivery, timeoutMs: number) =>
       courier.deliver({ ...delivery, deliveryId: delivery.id, timeoutMs }).pipe(
@@ -73,14 +74,14 @@ const makeSend = (options: DispatcherOptions) =>
     const send = (leased: LeasedDelivery) =>
       Effect.gen(function*() {
         const { delivery } = leased
-        // An attempt gets its whole time or is left to a fresh lease: never a shorter one that is charged all the same.
-        const timeoutMs = Math.min(delivery.timeoutMs, options.leaseSeconds * 1_000 - leaseMarginMs)
-        if ((yield* remainingMs(leased)) < timeoutMs + leaseMarginMs / 2) {
+        // Whoever waited for long may not be the one who has it any more.
+        if ((yield* remainingMs(leased)) < leaseMarginMs) {
           yield* giveBack(store, delivery)
           return null
         }
+        yield* keeper.keep(delivery)
         yield* Metric.modify(Metrics.inflight, 1)
-        const [took, outcome] = yield* Effect.timed(attempt(delivery, timeoutMs))
+        const [took, outcome] = yield* Effect.timed(attempt(delivery, delivery.timeoutMs))
         yield* Metric.modify(Metrics.inflight, -1)
         yield* report(delivery, outcome)
         yield* recorder.record({ webhookId: delivery.webhookId, outcome })
@@ -91,7 +92,8 @@ const makeSend = (options: DispatcherOptions) =>
       const { id, webhookId } = leased.delivery
       return send(leased).pipe(
         Effect.tap((attemptMs) => bulkhead.leave(webhookId, attemptMs)),
-        Effect.tapErrorCause(() => bulkhead.leave(webhookId, null)),
+        // No outcome will come: its lease is left to end.
+        Effect.tapErrorCause(() => Effect.zipRight(keeper.drop(id), bulkhead.leave(webhookId, null))),
         Effect.annotateLogs({ deliveryId: id, webhookId })
       )
     }

@@ -3,6 +3,7 @@
  * which the next batch gathers. While the database is away it holds a bounded number of outcomes and the workers wait
  * behind them; an outcome whose lease ends meanwhile is written in vain, and the delivery is sent again.
  */
+import { partition } from "effect/Array"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -14,6 +15,8 @@ import type { WebhookId } from "../domain/Ids.ts"
 import { DeliveryStore } from "../persistence/DeliveryStore.ts"
 import type { Outcome } from "../persistence/Outcomes.ts"
 import { Signal, Signals } from "../telemetry/Signals.ts"
+import { makeCircuits } from "./Circuits.ts"
+import { LeaseKeeper } from "./LeaseKeeper.ts"
 import { Supervisor } from "./Supervisor.ts"
 
 export interface PendingOutcome {
@@ -24,11 +27,11 @@ export interface PendingOutcome {
 const batchMax = 500
 const pendingMax = 1_000
 
-/** As long as a lease may hold: later the outcome would be refused anyway. */
+/** A lease that ran out still stands until another node takes it up: an outcome is worth writing for long after. */
 const retries = Schedule.exponential("50 millis").pipe(
   Schedule.union(Schedule.spaced("1 second")),
   Schedule.jittered,
-  Schedule.upTo("30 seconds")
+  Schedule.upTo("10 minutes")
 )
 
 export class OutcomeRecorder extends Context.Tag("deeper-hub-webhooks/runtime/OutcomeRecorder")<OutcomeRecorder, {
@@ -40,6 +43,8 @@ export class OutcomeRecorder extends Context.Tag("deeper-hub-webhooks/runtime/Ou
 
 const make = Effect.gen(function*() {
   const store = yield* DeliveryStore
+  const circuits = yield* makeCircuits
+  const keeper = yield* LeaseKeeper
   const signals = yield* Signals
   const supervisor = yield* Supervisor
 
@@ -49,16 +54,21 @@ const make = Effect.gen(function*() {
         Effect.tapErrorTag("PersistenceError", (error) => Effect.logWarning("outcomes not written yet", error)),
         Effect.retry(retries)
       )
-      const late = pending.filter(({ outcome }) => !recorded.has(outcome.deliveryId))
+      const [late, written] = partition(pending, ({ outcome }) => recorded.deliveries.has(outcome.deliveryId))
       if (late.length > 0) yield* Effect.logWarning("outcomes refused: their leases had ended", { count: late.length })
       yield* PubSub.publishAll(
         signals,
-        pending.filter(({ outcome }) => recorded.has(outcome.deliveryId)).map(({ outcome, webhookId }) =>
+        written.map(({ outcome, webhookId }) =>
           Signal.AttemptRecorded({ deliveryId: outcome.deliveryId, webhookId, status: outcome.status })
         )
       )
-    }).pipe(Effect.catchTag("PersistenceError", (error) =>
-      Effect.logError("outcomes given up; their deliveries are sent again", { count: pending.length, error })))
+      yield* circuits(recorded.endpoints)
+    }).pipe(
+      Effect.catchTag("PersistenceError", (error) =>
+        Effect.logError("outcomes given up; their deliveries are sent again", { count: pending.length, error })),
+      Effect.ensuring(Effect.forEach(pending, ({ outcome }) =>
+        keeper.drop(outcome.deliveryId), { discard: true }))
+    )
 
   // A batch that dies of one outcome takes the actor down with it, but first the others are written one by one.
   const write = (pending: ReadonlyArray<PendingOutcome>) =>

@@ -97,7 +97,7 @@ const makeWakeups = (asking: Asking) =>
     return wakeups
   })
 
-/** What no signal told of: leases that ran out, holds that were lifted, retries that became due. */
+/** What no signal told of: leases that ran out, pauses of circuits that are over, retries that became due. */
 const makeSweep = (asking: Asking) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
@@ -113,7 +113,6 @@ const makeSweep = (asking: Asking) =>
     return Effect.gen(function*() {
       const reclaimed = yield* store.reclaimExpired
       if (reclaimed > 0) yield* Effect.logWarning("deliveries of an ended node are due again", { count: reclaimed })
-      yield* store.releaseHolds
       yield* Effect.repeat(step, { while: (again) => again })
     })
   })
@@ -150,9 +149,9 @@ const makeClaim = (options: SchedulerOptions) =>
           webhooks,
           leaseToken: randomUUID(),
           leaseSeconds: options.leaseSeconds
-        })
+        }).pipe(Effect.tapErrorCause(() => bulkhead.enter(webhooks, [])))
         const claimed = deliveries.map(({ webhookId }) => webhookId)
-        yield* bulkhead.enter(claimed)
+        yield* bulkhead.enter(webhooks, claimed)
         // Never waits: the queue takes as many as there are places.
         yield* queue.offerAll(deliveries.map((delivery) => ({ delivery, leaseEndsAt: before + leaseNanos })))
         yield* Metric.set(Metrics.queueDepth, yield* queue.depth)

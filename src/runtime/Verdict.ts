@@ -24,6 +24,7 @@ export const delivered = (delivery: ClaimedDelivery, exchange: Exchange): Effect
     status: "delivered",
     delayMs: null,
     charged: true,
+    counted: true,
     errorClass: null,
     errorMessage: null,
     exchange
@@ -35,22 +36,32 @@ export const failed = (
   policy: BackoffPolicy
 ): Effect.Effect<Outcome> =>
   Effect.gen(function*() {
-    const charged = !isUncharged(failure.class)
+    const counted = !isUncharged(failure.class)
+    // A probe asks for the sake of all: one delivery alone must not spend its attempts on it.
+    const charged = counted && !delivery.probe
     // What is not charged is never the last attempt, and waits longer each time all the same.
     const spent = charged ? delivery.chargedCount + 1 : delivery.attemptCount + 1
     const jitter = yield* Random.next
-    const decision = RetryPolicy.decide({ ...policy, maxAttempts: delivery.retryCount }, spent, failure, jitter)
+    const maxAttempts = delivery.probe ? Number.POSITIVE_INFINITY : delivery.retryCount
+    const decision = RetryPolicy.decide({ ...policy, maxAttempts }, spent, failure, jitter)
     return {
       ...(yield* named(delivery)),
       result: resultOf(failure),
       status: decision.status,
-      delayMs: decision.status === "failed_retryable" ? decision.delayMs : null,
+      delayMs: decision.status === "failed_retryable" && !keepsPlace(delivery, failure) ? decision.delayMs : null,
       charged,
+      counted,
       errorClass: failure.class,
       errorMessage: failure.message,
       exchange: failure.exchange
     }
   })
+
+/** A probe that failed stays the first in its webhook's queue: the circuit's pause is its delay, unless it needs a longer one. */
+const keepsPlace = ({ probe }: ClaimedDelivery, failure: DeliveryFailure): boolean =>
+  probe && failure._tag === "RetryableFailure" && failure.retryAfterMs === null &&
+  failure.class !== "blocked_address" &&
+  !isUncharged(failure.class)
 
 export const resultOf = (failure: DeliveryFailure) =>
   failure._tag === "PermanentFailure" ? "failure_permanent" : "failure_retryable"

@@ -11,11 +11,13 @@ import { Conflict, type Forbidden, type Invalid, type NotFound, type TooLarge } 
 import { EventStore } from "../persistence/EventStore.ts"
 import type { EventTypeStore } from "../persistence/EventTypeStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
+import type { PublishRequest } from "../persistence/Publish.ts"
 import { WebhookStore } from "../persistence/WebhookStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Signal, Signals } from "../telemetry/Signals.ts"
 import * as Spans from "../telemetry/Spans.ts"
 import { authorize, found, makeKnownClient } from "./Access.ts"
+import { FastLane } from "./FastLane.ts"
 import * as Publishing from "./Publishing.ts"
 import type { EventInput } from "./Publishing.ts"
 
@@ -58,7 +60,7 @@ export const make = (limits: { readonly payloadBytesMax: number }) =>
         yield* authorize(caller, "publish")
         yield* Publishing.refuseReserved([event])
         const clientId = yield* knownClient(caller, event.clientId)
-        const [published] = yield* commit(clientId, [event], { key, kind: "single", target: null })
+        const [published] = yield* commit(clientId, [event], { key, kind: "single", target: null, notice: null })
         return published ?? (yield* Effect.dieMessage("a committed event has an answer"))
       }),
       publishBatch: Effect.fn("WebhookService.publishBatch")(function*(caller, batch, key) {
@@ -66,7 +68,7 @@ export const make = (limits: { readonly payloadBytesMax: number }) =>
         yield* Publishing.refuseReserved(batch)
         yield* Publishing.refuseMixedClients(batch)
         const clientId = yield* knownClient(caller, batch[0].clientId)
-        return yield* commit(clientId, batch, { key, kind: "batch", target: null })
+        return yield* commit(clientId, batch, { key, kind: "batch", target: null, notice: null })
       }),
       test: Effect.fn("WebhookService.test")(function*(caller, id, { eventType, payload }) {
         yield* authorize(caller, "write")
@@ -76,7 +78,12 @@ export const make = (limits: { readonly payloadBytesMax: number }) =>
           eventType: eventType ?? testType,
           payload: payload ?? { message: "This is a test." }
         }
-        const [published] = yield* commit(webhook.clientId, [event], { key: undefined, kind: "single", target: id })
+        const [published] = yield* commit(webhook.clientId, [event], {
+          key: undefined,
+          kind: "single",
+          target: id,
+          notice: null
+        })
         return published ?? (yield* Effect.dieMessage("a committed event has an answer"))
       })
     }
@@ -87,6 +94,7 @@ const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
   Effect.gen(function*() {
     const context = yield* Effect.context<EventTypeStore>()
     const events = yield* EventStore
+    const lane = yield* FastLane
     const signals = yield* Signals
     return (
       clientId: ClientId,
@@ -95,20 +103,26 @@ const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
         readonly key: string | undefined
         readonly kind: "single" | "batch"
         readonly target: WebhookId | null
+        readonly notice: PublishRequest["notice"]
       }
     ) =>
       Effect.gen(function*() {
         const idempotency = yield* Publishing.idempotency(request.key, inputs, request.kind)
         const stored = yield* Publishing.prepare(inputs, limits)
-        const published = yield* events.publish({ clientId, events: stored, idempotency, target: request.target }).pipe(
-          Effect.catchTag("IdempotencyConflict", Publishing.keyReused)
-        )
+        const { circuitOpen, published, waiting } = yield* lane.send(stored.length, (lease) =>
+          events.publish({
+            clientId,
+            events: stored,
+            idempotency,
+            target: request.target,
+            notice: request.notice,
+            lease
+          })).pipe(Effect.catchTag("IdempotencyConflict", Publishing.keyReused))
         // A repeated request is answered with the ids of the first one: nothing is new.
         const replayed = published[0]?.eventId !== stored[0].id
         if (!replayed) {
-          yield* count(inputs, published)
-          const webhookIds = published.flatMap(({ deliveries }) => deliveries.map(({ webhookId }) => webhookId))
-          yield* PubSub.publish(signals, Signal.WorkArrived({ webhookIds }))
+          yield* count(inputs, published, circuitOpen.length)
+          if (waiting.length > 0) yield* PubSub.publish(signals, Signal.WorkArrived({ webhookIds: waiting }))
           yield* Effect.forEach(published, Spans.eventPrepared(inputs), { discard: true })
         }
         return published.map(({ deliveries, eventId }): Receipt => ({ eventId, deliveries, replayed }))
@@ -122,8 +136,17 @@ const inactive = (id: WebhookId) =>
       `Webhook ${id} is switched off: a test delivery would wait until it is switched on. Switch it on, or ping it.`
   })
 
-/** Counts the deliveries of each event type. */
-const count = (inputs: ReadonlyArray<EventInput>, published: ReadonlyArray<Published>) =>
+/** Counts the deliveries of each event type, and those that an open circuit makes wait. */
+const count = (inputs: ReadonlyArray<EventInput>, published: ReadonlyArray<Published>, circuitOpen: number) =>
+  Effect.zipRight(
+    circuitOpen === 0 ? Effect.void : Metric.incrementBy(
+      Metric.tagged(Metrics.attempts, "http_status_code_group", "circuit_open"),
+      circuitOpen
+    ),
+    countByType(inputs, published)
+  )
+
+const countByType = (inputs: ReadonlyArray<EventInput>, published: ReadonlyArray<Published>) =>
   Effect.forEach(published, ({ deliveries }, index) =>
     Metric.incrementBy(
       Metric.tagged(Metrics.published, "event_type", Metrics.eventTypeTag(inputs[index]?.eventType ?? "other")),

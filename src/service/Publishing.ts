@@ -9,8 +9,8 @@ import type { ClientId } from "../domain/Ids.ts"
 import type { Json, JsonObject } from "../domain/Json.ts"
 import { Conflict, Invalid, TooLarge } from "../domain/Refusal.ts"
 import * as SensitiveData from "../domain/SensitiveData.ts"
-import type { IdempotencyConflict, StorableEvent } from "../persistence/EventStore.ts"
 import { EventTypeStore } from "../persistence/EventTypeStore.ts"
+import type { IdempotencyConflict, StorableEvent } from "../persistence/Publish.ts"
 import * as CanonicalJson from "../signing/CanonicalJson.ts"
 
 /** An event as its publisher hands it over. */

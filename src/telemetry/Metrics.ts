@@ -34,15 +34,26 @@ export const actorRestarts = Metric.counter(name("actor.restarts.count"), {
   incremental: true
 })
 
-const eventTypesMax = 200
-const eventTypes = new Set<string>()
+export const circuitChanges = Metric.counter(name("circuit_breaker.state_changed.count"), {
+  description: "Changes of circuits, by host and the state that was entered",
+  incremental: true
+})
 
-/** An event type as a tag: publishers choose the names, so past the first 200 they are all `other`. */
-export const eventTypeTag = (eventType: string): string => {
-  if (!eventTypes.has(eventType) && eventTypes.size >= eventTypesMax) return "other"
-  eventTypes.add(eventType)
-  return eventType
+/** Values of a tag that others choose: past so many they are all `other`. */
+const bounded = (most: number) => {
+  const known = new Set<string>()
+  return (value: string): string => {
+    if (!known.has(value) && known.size >= most) return "other"
+    known.add(value)
+    return value
+  }
 }
+
+/** An event type as a tag: publishers choose the names. */
+export const eventTypeTag = bounded(200)
+
+/** The host of a webhook's URL as a tag. */
+export const hostTag = bounded(200)
 
 /** The status group of an attempt: what an operator sorts attempts by. */
 export const statusGroup = (status: number | null, errorClass: string | null): string => {

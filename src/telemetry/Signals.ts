@@ -7,6 +7,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
+import type { CircuitState } from "../domain/Circuit.ts"
 import type { DeliveryStatus } from "../domain/Delivery.ts"
 import type { DeliveryId, WebhookId } from "../domain/Ids.ts"
 
@@ -19,6 +20,7 @@ export type Signal = Data.TaggedEnum<{
     readonly webhookId: WebhookId
     readonly status: Exclude<DeliveryStatus, "pending">
   }
+  CircuitChanged: { readonly webhookId: WebhookId; readonly state: CircuitState }
 }>
 export const Signal = Data.taggedEnum<Signal>()
 

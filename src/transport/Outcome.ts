@@ -43,7 +43,8 @@ const exchangeOf = (seen: Seen, error: string | null): Exchange =>
     headers: seen.headers,
     body: seen.body,
     bodyTruncated: seen.bodyTruncated,
-    bodyError: error
+    bodyError: error,
+    certificateExpiresAt: null
   }, unchecked)
 
 const failure = (

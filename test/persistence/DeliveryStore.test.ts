@@ -10,6 +10,7 @@ import type { DueWebhooks } from "../../src/persistence/DueWebhooks.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
 import { WebhookStore } from "../../src/persistence/WebhookStore.ts"
+import { eventually } from "../support/Eventually.ts"
 import * as PgTest from "../support/PgTest.ts"
 import * as Rows from "../support/Rows.ts"
 
@@ -130,14 +131,14 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       assert(delivery)
       const store = yield* DeliveryStore
       const stale = yield* Rows.outcome(delivery, { leaseToken: randomUUID() })
-      assert.strictEqual((yield* store.record([stale])).size, 0)
+      assert.strictEqual((yield* store.record([stale])).deliveries.size, 0)
       const history = yield* DeliveryHistory
       const before = Option.getOrThrow(yield* history.find(everyone, delivery.id))
       assert.strictEqual(before.status, "pending")
       assert.lengthOf(before.attempts, 0)
       const good = yield* Rows.outcome(delivery)
-      assert.isTrue((yield* store.record([good])).has(delivery.id))
-      assert.strictEqual((yield* store.record([good])).size, 0, "nor does the same outcome a second time")
+      assert.isTrue((yield* store.record([good])).deliveries.has(delivery.id))
+      assert.strictEqual((yield* store.record([good])).deliveries.size, 0, "nor does the same outcome a second time")
       const after = Option.getOrThrow(yield* history.find(everyone, delivery.id))
       assert.strictEqual(after.status, "delivered")
       assert.lengthOf(after.attempts, 1)
@@ -155,7 +156,7 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       const store = yield* DeliveryStore
       const failed = { result: "failure_retryable", status: "failed_retryable", delayMs: 60_000 } as const
       const outcomes = yield* Effect.forEach(deliveries, (delivery, i) =>
-        Rows.outcome(delivery, i === 2 ? {} : i === 5 ? { ...failed, charged: false } : failed))
+        Rows.outcome(delivery, i === 2 ? {} : i === 5 ? { ...failed, counted: false } : failed))
       yield* store.record(outcomes.slice(0, 2))
       assert.strictEqual((yield* webhookOf(webhook.id)).failureCount, 2)
       yield* store.record(outcomes.slice(2))
@@ -184,15 +185,13 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       const filter = { status: "pending", eventType: null, from: null, to: null } as const
       const waiting = yield* history.list({ only: null }, webhook.id, filter, { limit: 10, after: null })
       assert.deepStrictEqual(waiting.data.map(({ hold }) => hold), ["deactivated", "deactivated", "deactivated"])
-      assert.strictEqual(yield* store.releaseHolds, 0)
       const webhooks = yield* WebhookStore
       yield* webhooks.modify(
         everyone,
         webhook.id,
         (current) => Effect.succeed({ ...current, isActive: true, deactivationReason: null })
       )
-      assert.strictEqual(yield* store.releaseHolds, 3)
-      assert.lengthOf(yield* claim(10), 3)
+      assert.lengthOf(yield* claim(10), 1, "one at once, to begin with")
     }))
 
   it.effect("a lease that ran out becomes an attempt with unknown outcome, and the delivery is due again", () =>
@@ -205,8 +204,12 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       assert(delivery)
       const store = yield* DeliveryStore
       assert.strictEqual(yield* store.reclaimExpired, 1)
-      assert.strictEqual((yield* store.record([yield* Rows.outcome(delivery)])).size, 0, "the old lease is void")
-      const [again] = yield* claim(1)
+      assert.strictEqual(
+        (yield* store.record([yield* Rows.outcome(delivery)])).deliveries.size,
+        0,
+        "the old lease is void"
+      )
+      const [again] = yield* eventually(claim(1), ({ length }) => length === 1)
       assert.deepInclude(again, { id: delivery.id, attemptCount: 1, chargedCount: 0 })
       const history = yield* DeliveryHistory
       const { attempts } = Option.getOrThrow(yield* history.find(everyone, delivery.id))
@@ -238,7 +241,7 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       assert.isFalse(Option.getOrThrow(yield* history.requeue(everyone, delivery.id)).requeued)
       yield* store.record([yield* Rows.outcome(delivery)])
       assert.isTrue(Option.getOrThrow(yield* history.requeue(everyone, delivery.id)).requeued)
-      const [again] = yield* claim(1)
+      const [again] = yield* eventually(claim(1), ({ length }) => length === 1)
       assert.deepInclude(again, { id: delivery.id, attemptCount: 1, chargedCount: 0 })
     }))
 

@@ -32,7 +32,14 @@ const publishTo = (
     const [first, ...rest] = types
     const events = [yield* one(first), ...(yield* Effect.forEach(rest, one))] as const
     const store = yield* EventStore
-    const published = yield* store.publish({ clientId, events, idempotency: null, target })
+    const { published } = yield* store.publish({
+      clientId,
+      events,
+      idempotency: null,
+      target,
+      notice: null,
+      lease: null
+    })
     return { events, published }
   })
 

@@ -14,18 +14,22 @@ const takeAll = (webhooks: ReadonlyArray<Ids.WebhookId>) =>
       const allotted = yield* bulkhead.allot(webhooks)
       if (allotted.length === 0) return webhooks.map((webhook) => held.get(webhook) ?? 0)
       for (const { most, webhookId } of allotted) {
-        yield* bulkhead.enter(Array.from({ length: most }, () => webhookId))
         held.set(webhookId, (held.get(webhookId) ?? 0) + most)
       }
     }
   })
 
 const most = (webhook: Ids.WebhookId) =>
-  Effect.flatMap(Bulkhead, (bulkhead) => Effect.map(bulkhead.allot([webhook]), ([one]) => one?.most ?? 0))
+  Effect.gen(function*() {
+    const bulkhead = yield* Bulkhead
+    const allotted = yield* bulkhead.allot([webhook])
+    yield* bulkhead.enter(allotted, [])
+    return allotted[0]?.most ?? 0
+  })
 
 /** Its latest attempt took so long. */
 const attempted = (webhook: Ids.WebhookId, ms: number | null) =>
-  Effect.flatMap(Bulkhead, (bulkhead) => Effect.zipRight(bulkhead.enter([webhook]), bulkhead.leave(webhook, ms)))
+  Effect.flatMap(Bulkhead, (bulkhead) => Effect.zipRight(bulkhead.enter([], [webhook]), bulkhead.leave(webhook, ms)))
 
 const defaults = { places: 1_024, placesPerWebhook: 64 }
 

@@ -8,6 +8,7 @@ import { Context, Effect, HashSet, Layer, Logger, Queue, Ref, Schema } from "eff
 import { Subscription } from "../../src/domain/EventType.ts"
 import type * as Ids from "../../src/domain/Ids.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
+import { EventStore } from "../../src/persistence/EventStore.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
 import * as Actors from "../../src/runtime/Actors.ts"
 import { Supervisor } from "../../src/runtime/Supervisor.ts"
@@ -27,7 +28,14 @@ import * as Rows from "../support/Rows.ts"
 import * as ScriptedReceiver from "../support/ScriptedReceiver.ts"
 import * as Stores from "../support/Stores.ts"
 
-type Victim = "CleanupWorker" | "Courier" | "Dispatcher" | "OutcomeRecorder" | "ReencryptionWorker" | "Scheduler"
+type Victim =
+  | "CleanupWorker"
+  | "Courier"
+  | "Dispatcher"
+  | "LeaseKeeper"
+  | "OutcomeRecorder"
+  | "ReencryptionWorker"
+  | "Scheduler"
 type Doomed = Ref.Ref<HashSet.HashSet<Victim>>
 
 /** Who is to die at the next opportunity. */
@@ -55,19 +63,28 @@ const deadlyStore = Layer.effect(
       ...store,
       reclaimExpired: Effect.zipRight(dieIfDoomed(doom, "Scheduler"), store.reclaimExpired),
       record: (outcomes) => Effect.zipRight(dieIfDoomed(doom, "OutcomeRecorder"), store.record(outcomes)),
-      claim: (request) =>
-        Effect.gen(function*() {
-          const claimed = yield* store.claim(request)
-          const [first, ...rest] = claimed
-          if (first === undefined || !(yield* isDoomed(doom, "Dispatcher"))) return claimed
-          // Whoever is to send the first one dies of it.
-          return [Object.defineProperty({ ...first }, "timeoutMs", { get: explode }), ...rest]
-        })
+      prolong: (leases, seconds) => Effect.zipRight(dieIfDoomed(doom, "LeaseKeeper"), store.prolong(leases, seconds))
     })
   })
 )
 
 const explode = () => assert.fail("Dispatcher is killed")
+
+const deadlyEvents = Layer.effect(
+  EventStore,
+  Effect.map(Effect.all([EventStore, Doom]), ([store, doom]) =>
+    EventStore.of({
+      ...store,
+      publish: (request) =>
+        Effect.gen(function*() {
+          const stored = yield* store.publish(request)
+          const [first, ...rest] = stored.leased
+          if (first === undefined || !(yield* isDoomed(doom, "Dispatcher"))) return stored
+          // Whoever is to send the first one dies of it.
+          return { ...stored, leased: [Object.defineProperty({ ...first }, "timeoutMs", { get: explode }), ...rest] }
+        })
+    }))
+)
 
 const deadlyPartitions = Layer.effect(
   Partitions,
@@ -98,22 +115,25 @@ const Transport = Layer.merge(
   UrlGuard.layer({ schemes: ["http"], ownHosts: [] })
 )
 
-const Service = Actors.layer({
+const options = {
   enabled: true,
   concurrency: 64,
   concurrencyPerWebhook: 4,
   leaseSeconds: 5,
   pollIntervalMs: 50,
   retryPolicy: { baseDelayMs: 20, maxDelayMs: 100, backoffFactor: 2 }
-}).pipe(
+}
+
+const Service = Actors.layer(options).pipe(
   Layer.provideMerge(EventBus.layer),
   Layer.provideMerge(EventBusPort.layer),
   Layer.provideMerge(WebhookService.layer({ payloadBytesMax: 100_000, retryCount: 20, timeoutMs: 1_000 })),
+  Layer.provideMerge(Actors.layerHandOver(options)),
   Layer.provide(Audit.layer),
   Layer.provideMerge(deadlyCourier.pipe(Layer.provide(Courier.layer))),
   Layer.provideMerge(deadlyReencryption.pipe(Layer.provide(Reencryption.layer))),
   Layer.provide(Layer.mergeAll(Transport, PayloadSigner.layer, SecretBox.layer(keys))),
-  Layer.provideMerge(Layer.merge(deadlyStore, deadlyPartitions)),
+  Layer.provideMerge(Layer.mergeAll(deadlyEvents, deadlyStore, deadlyPartitions)),
   Layer.provideMerge(Stores.layer),
   Layer.provideMerge(Layer.mergeAll(Signals.layer, Supervisor.layer, Doom.layer)),
   Layer.provide(ScriptedReceiver.allowLoopback()),
@@ -127,12 +147,18 @@ const restartsOf = (name: string) =>
       return { state: actor?.state, restarts: actor?.restarts, lastCrash: actor?.lastCrash?.message }
     }))
 
-/** Publishes some events, and answers their deliveries. */
-const publishSome = Effect.flatMap(EventBus, (bus) =>
-  Effect.map(
-    Effect.replicateEffect(bus.publish("deal.won", { n: 1 }, { clientId: "acme" }), 12, { concurrency: 6 }),
-    (published) => published.flatMap(({ deliveries }) => deliveries.map(({ id }) => id))
-  ))
+/** Publishes an event, and answers its deliveries. */
+const publishOne = (type: string) =>
+  Effect.flatMap(EventBus, (bus) =>
+    Effect.map(
+      bus.publish(type, { n: 1 }, { clientId: "acme" }),
+      ({ deliveries }) => deliveries.map(({ id }) => id)
+    ))
+
+const publishSome = Effect.map(
+  Effect.replicateEffect(publishOne("deal.won"), 12, { concurrency: 6 }),
+  (published) => published.flat()
+)
 
 const kill = (victim: Victim) => Effect.flatMap(Doom, (doom) => Ref.update(doom, HashSet.add(victim)))
 
@@ -142,19 +168,38 @@ const killEventListener = Effect.flatMap(EventBusPort, ({ requests }) => Queue.o
 const restarted = (name: string) =>
   eventually(restartsOf(name), ({ restarts, state }) => restarts === 1 && state === "running")
 
+/** The slow one's first attempt takes longer than a lease is left alone. */
+const slowAtFirst = (): ScriptedReceiver.Answer => {
+  let isFirst = true
+  return ({ path }) => {
+    if (path !== "/slow" || !isFirst) return { status: 200 }
+    isFirst = false
+    return "hang"
+  }
+}
+
 const program = Effect.gen(function*() {
-  const receiver = yield* ScriptedReceiver.make()
+  const receiver = yield* ScriptedReceiver.make(slowAtFirst())
   const client = yield* Rows.makeClient("acme")
   const service = yield* WebhookService
   const caller = { keyId: null, clientId: client, role: "client", address: null } as const
   for (const path of ["/a", "/b"]) {
-    yield* service.register(caller, { url: receiver.url(path).href, events: [Subscription.make("*")] })
+    yield* service.register(caller, { url: receiver.url(path).href, events: [Subscription.make("deal.*")] })
   }
+
+  yield* service.register(caller, {
+    url: receiver.url("/slow").href,
+    events: [Subscription.make("slow.*")],
+    timeoutMs: 5_000
+  })
 
   const deliveries = new Array<Ids.DeliveryId>()
   const also = Effect.map(publishSome, (more) => deliveries.push(...more))
   yield* restarted("CleanupWorker")
   yield* restarted("ReencryptionWorker")
+  yield* kill("LeaseKeeper")
+  deliveries.push(...(yield* publishOne("slow.one")))
+  yield* restarted("LeaseKeeper")
   for (const victim of ["Scheduler", "OutcomeRecorder", "Dispatcher"] as const) {
     yield* also
     yield* kill(victim)
@@ -188,7 +233,15 @@ it.scopedLive("every actor may die: it is restarted, counted, and nothing is los
     const actors = yield* Effect.flatMap(Supervisor, (supervisor) => supervisor.actors)
     assert.deepStrictEqual(
       actors.map(({ name, restarts, state }) => [name, restarts, state]),
-      ["OutcomeRecorder", "Dispatcher", "Scheduler", "CleanupWorker", "ReencryptionWorker", "EventListener"]
+      [
+        "LeaseKeeper",
+        "OutcomeRecorder",
+        "Dispatcher",
+        "Scheduler",
+        "CleanupWorker",
+        "ReencryptionWorker",
+        "EventListener"
+      ]
         .map((name) => [name, 1, "running"])
     )
   }).pipe(Effect.provide(Service)), 60_000)

@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Deferred, Effect, Exit, Fiber, Layer, Option, PubSub, Queue, Ref, Scope, TestClock } from "effect"
+import { CircuitStore } from "../../src/persistence/CircuitStore.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
-import type { Outcome } from "../../src/persistence/Outcomes.ts"
+import type { Outcome, Recorded } from "../../src/persistence/Outcomes.ts"
 import { PersistenceError } from "../../src/persistence/Postgres.ts"
+import { LeaseKeeper } from "../../src/runtime/LeaseKeeper.ts"
 import { OutcomeRecorder, type PendingOutcome } from "../../src/runtime/OutcomeRecorder.ts"
 import { Supervisor } from "../../src/runtime/Supervisor.ts"
 import { Signal, Signals } from "../../src/telemetry/Signals.ts"
@@ -14,6 +16,8 @@ type Record = DeliveryStore["Type"]["record"]
 const Actors = (record: Record) =>
   OutcomeRecorder.layer.pipe(
     Layer.provide(Layer.mock(DeliveryStore, { record })),
+    Layer.provide(Layer.mock(CircuitStore, {})),
+    Layer.provide(Layer.mock(LeaseKeeper, { drop: () => Effect.void })),
     Layer.provideMerge(Layer.merge(Signals.layer, Supervisor.layer))
   )
 
@@ -26,6 +30,13 @@ const recordAll = (outcomes: ReadonlyArray<PendingOutcome>) =>
   Effect.flatMap(OutcomeRecorder, (recorder) => Effect.forEach(outcomes, recorder.record, { discard: true }))
 
 const idsOf = (outcomes: ReadonlyArray<Outcome>) => outcomes.map(({ deliveryId }) => deliveryId)
+
+/** All of them, and nothing to decide on. */
+const written = (outcomes: ReadonlyArray<Outcome>): Recorded => ({
+  deliveries: new Set(idsOf(outcomes)),
+  endpoints: []
+})
+
 const away = new PersistenceError({ operation: "DeliveryStore.record", cause: "away" })
 
 /** A store that shows each batch and waits for leave to answer that all of it was written. */
@@ -35,7 +46,7 @@ const gated = Effect.gen(function*() {
   const record: Record = (outcomes) =>
     Queue.offer(batches, outcomes).pipe(
       Effect.zipRight(Queue.take(leave)),
-      Effect.as(new Set(idsOf(outcomes)))
+      Effect.as(written(outcomes))
     )
   return { batches, let: Queue.offer(leave, undefined), record }
 })
@@ -82,7 +93,7 @@ describe("OutcomeRecorder", () => {
       const record: Record = (outcomes) =>
         Effect.flatMap(
           Ref.updateAndGet(tries, (n) => n + 1),
-          (n) => n < 8 ? Effect.fail(away) : Effect.succeed(new Set(idsOf(outcomes)))
+          (n) => n < 8 ? Effect.fail(away) : Effect.succeed(written(outcomes))
         )
       yield* Effect.gen(function*() {
         const heard = yield* PubSub.subscribe(yield* Signals)
@@ -99,19 +110,19 @@ describe("OutcomeRecorder", () => {
   it.scoped("gives an outcome up when no lease can stand any more, and goes on with the next", () =>
     Effect.gen(function*() {
       const isAway = yield* Ref.make(true)
-      const written = yield* Queue.unbounded<ReadonlyArray<Outcome>>()
+      const batches = yield* Queue.unbounded<ReadonlyArray<Outcome>>()
       const record: Record = (outcomes) =>
         Effect.flatMap(Ref.get(isAway), (failing) =>
           failing
             ? Effect.fail(away)
-            : Effect.as(Queue.offer(written, outcomes), new Set(idsOf(outcomes))))
+            : Effect.as(Queue.offer(batches, outcomes), written(outcomes)))
       yield* Effect.gen(function*() {
         const [lost, next] = [yield* pending, yield* pending]
         yield* recordAll([lost])
-        yield* TestClock.adjust("32 seconds")
+        yield* TestClock.adjust("11 minutes")
         yield* Ref.set(isAway, false)
         yield* recordAll([next])
-        assert.deepStrictEqual(idsOf(yield* Queue.take(written)), [next.outcome.deliveryId])
+        assert.deepStrictEqual(idsOf(yield* Queue.take(batches)), [next.outcome.deliveryId])
         const [actor] = yield* Effect.flatMap(Supervisor, (supervisor) => supervisor.actors)
         assert.deepInclude(actor, { name: "OutcomeRecorder", state: "running", restarts: 0 })
       }).pipe(Effect.provide(Actors(record)))
@@ -120,7 +131,7 @@ describe("OutcomeRecorder", () => {
   it.scoped("announces no outcome whose lease had ended", () =>
     Effect.gen(function*() {
       const [stale, good] = [yield* pending, yield* pending]
-      const record: Record = () => Effect.succeed(new Set([good.outcome.deliveryId]))
+      const record: Record = () => Effect.succeed(written([good.outcome]))
       yield* Effect.gen(function*() {
         const heard = yield* PubSub.subscribe(yield* Signals)
         yield* recordAll([stale, good])
@@ -155,19 +166,19 @@ describe("OutcomeRecorder", () => {
   it.scoped("is restarted after a bug, and writes what comes then", () =>
     Effect.gen(function*() {
       const died = yield* Deferred.make<void>()
-      const written = yield* Queue.unbounded<ReadonlyArray<Outcome>>()
+      const batches = yield* Queue.unbounded<ReadonlyArray<Outcome>>()
       const record: Record = (outcomes) =>
         Effect.flatMap(Deferred.succeed(died, undefined), (first) =>
           first
             ? Effect.dieMessage("a bug")
-            : Effect.as(Queue.offer(written, outcomes), new Set(idsOf(outcomes))))
+            : Effect.as(Queue.offer(batches, outcomes), written(outcomes)))
       yield* Effect.gen(function*() {
         const [lost, next] = [yield* pending, yield* pending]
         yield* recordAll([lost])
         yield* Deferred.await(died)
         yield* recordAll([next])
         yield* TestClock.adjust("1 second")
-        assert.deepStrictEqual(idsOf(yield* Queue.take(written)), [next.outcome.deliveryId])
+        assert.deepStrictEqual(idsOf(yield* Queue.take(batches)), [next.outcome.deliveryId])
         const [actor] = yield* Effect.flatMap(Supervisor, (supervisor) => supervisor.actors)
         assert.deepInclude(actor, { state: "running", restarts: 1 })
       }).pipe(Effect.provide(Actors(record)))

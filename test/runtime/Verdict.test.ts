@@ -30,6 +30,7 @@ describe("Verdict", () => {
         status: "delivered",
         delayMs: null,
         charged: true,
+        counted: true,
         errorClass: null,
         errorMessage: null,
         exchange: Rows.exchange(204)
@@ -48,6 +49,7 @@ describe("Verdict", () => {
           result: "failure_retryable",
           status: "failed_retryable",
           charged: true,
+          counted: true,
           errorClass: "http_5xx",
           errorMessage: "it failed",
           exchange: unsent(7)
@@ -92,6 +94,7 @@ describe("Verdict", () => {
         status: "failed_permanent",
         delayMs: null,
         charged: true,
+        counted: true,
         errorClass: of,
         errorMessage: "never"
       })

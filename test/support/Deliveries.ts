@@ -13,6 +13,7 @@ export const claimed = (change?: Partial<ClaimedDelivery>): Effect.Effect<Claime
     return {
       id: yield* Ids.make("DeliveryId"),
       leaseToken: randomUUID(),
+      probe: false,
       attemptCount: 0,
       chargedCount: 0,
       eventId: yield* Ids.make("EventId"),

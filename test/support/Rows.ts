@@ -56,14 +56,17 @@ export const publish = (
     const id = yield* Ids.make("EventId")
     const occurredAt = yield* DateTime.now
     const store = yield* EventStore
-    return yield* store.publish({
+    const { published } = yield* store.publish({
       clientId,
       events: [{ id, eventType: EventTypeName.make(type), occurredAt, body: `{"data": {"n": 1}}` }],
       idempotency: idempotency === undefined
         ? null
         : { key: idempotency.key, requestHash: new TextEncoder().encode(idempotency.hash) },
-      target: null
+      target: null,
+      notice: null,
+      lease: null
     })
+    return published
   })
 
 /** Claims up to so many deliveries of each webhook that has any due. */
@@ -87,7 +90,8 @@ export const exchange = (status: number | null) =>
     headers: { "content-type": "text/plain", x_under_score: "kept" },
     body: new TextEncoder().encode("o\0k"),
     bodyTruncated: false,
-    bodyError: null
+    bodyError: null,
+    certificateExpiresAt: null
   })
 
 export const outcome = (delivery: ClaimedDelivery, change?: Partial<Outcome>) =>
@@ -99,6 +103,7 @@ export const outcome = (delivery: ClaimedDelivery, change?: Partial<Outcome>) =>
     status: "delivered",
     delayMs: null,
     charged: true,
+    counted: true,
     errorClass: null,
     errorMessage: null,
     exchange: exchange(200),

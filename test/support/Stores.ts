@@ -1,6 +1,7 @@
 /** Every store on a database of its own. */
 import { Layer } from "effect"
 import { AuditStore } from "../../src/persistence/AuditStore.ts"
+import { CircuitStore } from "../../src/persistence/CircuitStore.ts"
 import { ClientStore } from "../../src/persistence/ClientStore.ts"
 import { DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
@@ -13,6 +14,7 @@ import * as PgTest from "./PgTest.ts"
 
 export const layer = Layer.mergeAll(
   AuditStore.layer,
+  CircuitStore.layer,
   ClientStore.layer,
   DeliveryHistory.layer,
   DeliveryStore.layer,
