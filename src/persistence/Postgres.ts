@@ -13,6 +13,7 @@ import { isParseError, type ParseError } from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as String from "effect/String"
 import { Client, Pool } from "pg"
+import { prepare } from "./PreparedStatements.ts"
 
 export class PersistenceError extends Data.TaggedError("PersistenceError")<{
   readonly operation: string
@@ -104,6 +105,7 @@ const openPool = async (options: PostgresOptions) => {
     client.on("error", () => {})
     // What was answered 202 must survive a crash, whatever the server or the role is set to.
     client.query(durable).catch(() => {})
+    prepare(client)
   })
   // A statement that timed out is still on its connection: nobody may queue behind it.
   pool.on("release", (_, client: unknown) => {

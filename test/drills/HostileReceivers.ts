@@ -67,15 +67,26 @@ const classesOf = (url: string) =>
      WHERE w.name <> 'healthy' GROUP BY 1, 2 ORDER BY 1, 2`
   )
 
-/** Those with something left to do soon: a host whose addresses are forbidden is left alone for minutes. */
-const countOpen = (url: string) =>
+/** Deliveries under way. What waits for a circuit or a later attempt takes nothing from anybody. */
+const countLeased = (url: string) =>
   Effect.map(
-    EmbeddedService.query(
-      url,
-      "SELECT count(*)::int AS n FROM deliveries WHERE next_retry_at < now() + interval '1 minute'"
-    ),
+    EmbeddedService.query(url, "SELECT count(*)::int AS n FROM deliveries WHERE lease_token IS NOT NULL"),
     ([row]) => Number(row?.["n"])
   )
+
+/** Off, nothing is sent to them; on again they begin anew, and no circuit keeps a round from them. */
+const switchHostile = (api: ApiClient, url: string, isActive: boolean) =>
+  Effect.gen(function*() {
+    const rows = yield* EmbeddedService.query(
+      url,
+      "SELECT typeid('whk', id) AS id FROM webhooks WHERE name <> 'healthy'"
+    )
+    yield* Effect.forEach(
+      rows,
+      ({ id }) => api.send("PATCH", `/api/webhooks/${String(id)}`, { is_active: isActive }),
+      { concurrency: 8, discard: true }
+    )
+  }).pipe(Effect.orDie)
 
 const inflight = (api: ApiClient) =>
   Effect.map(
@@ -156,6 +167,7 @@ const run = Effect.gen(function*() {
   for (let round = 1; round <= rounds; round++) {
     yield* measureAlone
     yield* vitals
+    if (round > 1) yield* switchHostile(api, url, true)
     const hostile = yield* Effect.fork(publishHostile(api))
     const watching = yield* inflight(api).pipe(
       Effect.tap((now) =>
@@ -177,7 +189,8 @@ const run = Effect.gen(function*() {
         ms(HealthyWebhook.percentile(found, 0.99))
       }, ${mostInflight} in flight at most`
     )
-    yield* Effect.orDie(eventually(countOpen(url), (open) => open === 0, "2 minutes"))
+    yield* switchHostile(api, url, false)
+    yield* Effect.orDie(eventually(countLeased(url), (leased) => leased === 0, "2 minutes"))
   }
   yield* measureAlone
 

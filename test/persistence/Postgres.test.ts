@@ -27,4 +27,28 @@ layer(alone, { timeout: "60 seconds", excludeTestServices: true })("the connecti
       const sql = yield* SqlClient.SqlClient
       assert.deepStrictEqual(yield* sql`SHOW synchronous_commit`, [{ synchronousCommit: "on" }])
     }))
+
+  it.effect("plans a statement once a connection, whatever its parameters are", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      for (const n of [1, 2, 3]) {
+        assert.deepStrictEqual(yield* sql`SELECT ${n}::int AS planned_once`, [{ plannedOnce: n }])
+      }
+      const prepared = yield* sql`
+        SELECT generic_plans + custom_plans AS runs FROM pg_prepared_statements
+        WHERE statement LIKE '%planned_once%' AND statement LIKE ${"SELECT $1%"}`
+      assert.deepStrictEqual(prepared, [{ runs: "3" }])
+    }))
+
+  it.effect("prepares anew what a migration made unusable", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`CREATE TABLE changing (id int)`
+      yield* sql`INSERT INTO changing VALUES (1)`
+      const read = sql`SELECT * FROM changing WHERE id = ${1}`
+      assert.deepStrictEqual(yield* read, [{ id: 1 }])
+      yield* sql`ALTER TABLE changing ADD COLUMN later int`
+      yield* Effect.flip(read)
+      assert.deepStrictEqual(yield* read, [{ id: 1, later: null }])
+    }))
 })

@@ -1,0 +1,51 @@
+/**
+ * Statements by name, so that Postgres plans each once a connection and not at every call: over day partitions planning
+ * costs several times what running does. After five calls the server itself chooses between the one plan for all
+ * parameters and a plan for these (PostgreSQL documentation, PREPARE).
+ */
+import { createHash } from "node:crypto"
+import type { PoolClient } from "pg"
+
+/** Texts that are given names. Ours are fixed, so there are few; a text that is made up each time would fill the server. */
+const namedMax = 500
+
+const names = new Map<string, string>()
+
+const nameOf = (text: string): string | undefined => {
+  const known = names.get(text)
+  if (known !== undefined || names.size >= namedMax) return known
+  const name = createHash("sha256").update(text).digest("hex").slice(0, 24)
+  names.set(text, name)
+  return name
+}
+
+/** `pg` has eight ways to call `query`. This is the one that statements with parameters take; all others pass. */
+type Query = (text: unknown, values?: unknown, callback?: unknown) => unknown
+
+type Callback = (error: (Error & { readonly code?: string }) | null, result: unknown) => void
+
+const isCallback = (value: unknown): value is Callback => typeof value === "function"
+
+/** SQLSTATE feature_not_supported: here, that a migration changed what a prepared statement answers. */
+const planChanged = "0A000"
+
+/** From now on the client's statements with parameters are prepared. */
+export const prepare = (client: PoolClient): void => {
+  const query = client.query.bind(client) as Query
+  // Statements that a migration made unusable are prepared anew, under other names.
+  let generation = 0
+
+  const prepared: Query = (text, values, callback) => {
+    if (typeof text !== "string" || !Array.isArray(values) || values.length === 0 || !isCallback(callback)) {
+      return query(text, values, callback)
+    }
+    const name = nameOf(text)
+    if (name === undefined) return query(text, values, callback)
+    const answer: Callback = (error, result) => {
+      if (error?.code === planChanged) generation += 1
+      callback(error, result)
+    }
+    return query({ name: `${name}_${generation}`, text, values }, answer)
+  }
+  client.query = prepared as typeof client.query
+}
