@@ -12,12 +12,14 @@ import * as App from "./App.ts"
 import { AppConfig } from "./AppConfig.ts"
 import * as FirstBoot from "./FirstBoot.ts"
 import { Supervisor } from "./runtime/Supervisor.ts"
+import * as SecondSignal from "./SecondSignal.ts"
 import { ApiKeys } from "./service/ApiKeys.ts"
 import { type Reencrypted, Reencryption } from "./service/Reencryption.ts"
 
 export const serve = Effect.gen(function*() {
   const config = yield* AppConfig
   const token = yield* FirstBoot.operatorKey(config)
+  yield* SecondSignal.listen
   yield* announce(config, token)
   return yield* Effect.flatMap(Supervisor, (supervisor) => supervisor.watch)
 }).pipe(Effect.provide(App.layer))

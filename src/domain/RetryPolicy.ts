@@ -48,6 +48,8 @@ const atLeastMs = (failure: RetryableClass, jitter: number): number =>
 export const decide = (policy: RetryPolicy, charged: number, failure: DeliveryFailure, jitter: number): Decision => {
   if (failure._tag === "PermanentFailure") return { status: "failed_permanent" }
   if (charged >= policy.maxAttempts && !DeliveryError.isUncharged(failure.class)) return { status: "failed_permanent" }
+  // We broke it off ourselves, to stop: whoever runs next makes it.
+  if (failure.class === "interrupted") return { status: "failed_retryable", delayMs: 0 }
   const backoffMs = delayMs(policy, Math.max(charged, 1), jitter, failure.retryAfterMs)
   return { status: "failed_retryable", delayMs: Math.max(backoffMs, atLeastMs(failure.class, jitter)) }
 }

@@ -30,6 +30,8 @@ export class DeliveryStore extends Context.Tag("deeper-hub-webhooks/persistence/
     leases: ReadonlyArray<Leases.Lease>,
     seconds: number
   ) => Effect.Effect<ReadonlySet<DeliveryId>, PersistenceError>
+  /** Looks at the database's clock. Where it was put back, what waits until a moment moves with it. */
+  readonly followClock: Effect.Effect<Leases.DatabaseTime, PersistenceError>
   /** Deliveries whose node died: an attempt with unknown outcome is written and they are due again. How many. */
   readonly reclaimExpired: Effect.Effect<number, PersistenceError>
 }>() {
@@ -47,6 +49,7 @@ export class DeliveryStore extends Context.Tag("deeper-hub-webhooks/persistence/
           Leases.release(sql, leases).pipe(Effect.asVoid, PersistenceError.refail("DeliveryStore.release")),
         prolong: (leases, seconds) =>
           Leases.prolong(sql, leases, seconds).pipe(PersistenceError.refail("DeliveryStore.prolong")),
+        followClock: Leases.followClock(sql).pipe(PersistenceError.refail("DeliveryStore.followClock")),
         reclaimExpired: Leases.reclaimExpired(sql).pipe(PersistenceError.refail("DeliveryStore.reclaimExpired"))
       })
     })

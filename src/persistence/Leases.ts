@@ -45,6 +45,21 @@ export const prolong = (sql: SqlClient, leases: ReadonlyArray<Lease>, seconds: n
 
 const decode = Schema.decodeUnknown(Schema.Array(Schema.Struct({ id: DeliveryUuid })))
 
+const DatabaseTime = Schema.Struct({
+  /** Unix milliseconds. */
+  nowMs: Schema.Number,
+  /** By how much the clock was put back since it was last looked at; 0 where it was not. */
+  putBackSeconds: Schema.Number
+})
+export type DatabaseTime = typeof DatabaseTime.Type
+
+/** Looks at the database's clock. Where it was put back, what waits until a moment moves with it. */
+export const followClock = (sql: SqlClient) =>
+  sql`SELECT follow_clock() AS put_back_seconds, extract(epoch FROM clock_timestamp())::float8 * 1000 AS now_ms`.pipe(
+    Effect.flatMap(Schema.decodeUnknown(Schema.Tuple(DatabaseTime))),
+    Effect.map(([time]) => time)
+  )
+
 /**
  * A lease that ran out means that its node died: an attempt of unknown outcome is written and the delivery is due again,
  * or set aside after too many of them in a row. What was in hand together is spread out, so that a delivery that ends its

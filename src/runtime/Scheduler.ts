@@ -21,6 +21,7 @@ import { DeliveryStore } from "../persistence/DeliveryStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Signals } from "../telemetry/Signals.ts"
 import { type Allotment, Bulkhead } from "./Bulkhead.ts"
+import { makeWatchClocks } from "./Clocks.ts"
 import { DeliveryQueue } from "./DeliveryQueue.ts"
 import { Supervisor } from "./Supervisor.ts"
 
@@ -101,6 +102,7 @@ const makeWakeups = (asking: Asking) =>
 const makeSweep = (asking: Asking) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
+    const watchClocks = yield* makeWatchClocks
     const position = yield* Ref.make<WebhookId | null>(null)
 
     const step = Effect.gen(function*() {
@@ -111,6 +113,7 @@ const makeSweep = (asking: Asking) =>
     })
 
     return Effect.gen(function*() {
+      yield* watchClocks
       const reclaimed = yield* store.reclaimExpired
       if (reclaimed > 0) yield* Effect.logWarning("deliveries of an ended node are due again", { count: reclaimed })
       yield* Effect.repeat(step, { while: (again) => again })

@@ -39,7 +39,8 @@ export const restartsMax = 10
 const windowMs = 60_000
 
 const pauses = Schedule.exponential("100 millis").pipe(
-  Schedule.union(Schedule.spaced("5 seconds")),
+  // Ten restarts take some seconds: what cannot live is not kept half alive for long.
+  Schedule.union(Schedule.spaced("1 second")),
   Schedule.jittered,
   Schedule.resetAfter("1 minute")
 )

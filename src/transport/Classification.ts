@@ -19,6 +19,9 @@ export class DeadlinePassed extends Data.TaggedError("DeadlinePassed")<{
   readonly dialing: Phase | null
 }> {}
 
+/** The service is stopped and will not wait. */
+export class BrokenOff extends Data.TaggedError("BrokenOff") {}
+
 /** Too many requests of ours to one origin. */
 export class NoConnectionFree extends Data.TaggedError("NoConnectionFree") {}
 
@@ -46,6 +49,7 @@ export const ofError = (error: unknown, circumstances: Circumstances): Classifie
     return local("Too many deliveries to this host are under way at once; this one is tried again later.")
   }
   if (error instanceof NotHttp) return unsendable
+  if (error instanceof BrokenOff) return interrupted
   if (error instanceof ProtocolViolation) return protocol(error.what)
   return ofSent(error instanceof Error ? error : new Error("unknown"), circumstances)
 }
@@ -137,6 +141,8 @@ const localCodes = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAV
 const resetCodes = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED"])
 const unreachableCodes = new Set(["EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN"])
 
+const interrupted = retryable("interrupted", "The service was stopped before the receiver had answered.")
+
 const outOfResources = local("This service had no socket free for the delivery; it is tried again later.")
 
 const ofConnect = (reason: string): Classified => {
@@ -184,7 +190,7 @@ const ofSent = (error: Error, circumstances: Circumstances): Classified => {
       return retryable("headers_too_large", "The receiver answered with more than 16 KB of headers.")
     case "UND_ERR_DESTROYED":
     case "UND_ERR_CLOSED":
-      return retryable("interrupted", "The service was stopped before the receiver had answered.")
+      return interrupted
     case "UND_ERR_RES_CONTENT_LENGTH_MISMATCH":
       return protocol("its length is not what it says")
     case "ETIMEDOUT":

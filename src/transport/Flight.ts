@@ -1,7 +1,7 @@
 /** One request on its way: listens to undici, watches the deadline, and ends exactly once. */
 import { performance } from "node:perf_hooks"
 import type { Dispatcher } from "undici"
-import { DeadlinePassed, ProtocolViolation } from "./Classification.ts"
+import { BrokenOff, DeadlinePassed, ProtocolViolation } from "./Classification.ts"
 import type { Connection } from "./Connection.ts"
 import type { Seen } from "./Outcome.ts"
 import { after } from "./Timer.ts"
@@ -57,6 +57,11 @@ export class Flight implements Dispatcher.DispatchHandler {
   /** Nobody wants the outcome any more. False where it had ended already, and its connection may be another's. */
   abandon(): boolean {
     return this.#stop()
+  }
+
+  /** It ends here, whatever the receiver does. */
+  breakOff(): void {
+    this.#end(new BrokenOff(), false)
   }
 
   onRequestStart(): void {

@@ -46,9 +46,20 @@ const connectionWaitMs = 1_000
 export class WebhookClient extends Context.Tag("deeper-hub-webhooks/transport/WebhookClient")<WebhookClient, {
   /** Interruption destroys the socket. */
   readonly post: (request: WebhookRequest) => Effect.Effect<Exchange, DeliveryFailure>
+  /** Breaks off all requests under way, which fail as `interrupted`. For the end of the service. */
+  readonly interrupt: Effect.Effect<void>
 }>() {
   static readonly layer = (options: WebhookClientOptions): Layer.Layer<WebhookClient, never, AddressPolicy> =>
-    Layer.scoped(this, Effect.map(makePool(options), (pool) => WebhookClient.of({ post: post(pool, options) }))).pipe(
+    Layer.scoped(
+      this,
+      Effect.map(makePool(options), (pool) => {
+        const flights = new Set<Flight>()
+        return WebhookClient.of({
+          post: post(pool, flights, options),
+          interrupt: Effect.sync(() => flights.forEach((flight) => flight.breakOff()))
+        })
+      })
+    ).pipe(
       Layer.provide(Connector.layer({ ca: options.ca })),
       Layer.provide(Resolver.layer({ nameservers: options.nameservers }))
     )
@@ -74,7 +85,7 @@ const makePool = (options: WebhookClientOptions) =>
   })
 
 const post =
-  (pool: ConnectionPool<Connection>, { userAgent }: WebhookClientOptions) =>
+  (pool: ConnectionPool<Connection>, flights: Set<Flight>, { userAgent }: WebhookClientOptions) =>
   (request: WebhookRequest): Effect.Effect<Exchange, DeliveryFailure> =>
     Effect.clockWith((clock) =>
       Effect.async<Exchange, DeliveryFailure>((resume) => {
@@ -92,11 +103,14 @@ const post =
             secure: protocol === "https:",
             connection,
             onEnd: (seen, reusable) => {
+              flights.delete(flight)
               pool.release(connection, reusable)
               resume(outcome(seen))
             }
           })
+          flights.add(flight)
           abandon = () => {
+            flights.delete(flight)
             if (flight.abandon()) pool.release(connection, false)
           }
           flight.start({

@@ -108,6 +108,38 @@ layer(PgTest.layer, { timeout: "180 seconds", excludeTestServices: true })("the 
 })
 
 layer(PgTest.layer, { timeout: "180 seconds", excludeTestServices: true })(
+  "the end of the service in a hurry",
+  (it) => {
+    it.scoped("G61 a second signal breaks off the attempts under way, which are made again and charged to nobody", () =>
+      Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        const receiver = yield* makeHolding
+        const env = { ...settings, DATABASE_URL: yield* PgTest.url }
+        const dataDirectory = yield* EmbeddedService.directory()
+        const service = yield* Service.serve({ dataDirectory, env })
+        const ids = yield* publishAll(service.api, receiver.server.url())
+        yield* soon(Queue.takeN(receiver.server.requests, concurrency))
+        yield* service.signal("SIGTERM")
+        yield* eventually(connects(service.base), (connected) => !connected)
+        yield* service.signal("SIGTERM")
+        assert.strictEqual((yield* soon(service.exit)).code, 0)
+        const broken = yield* sql`
+        SELECT DISTINCT a.error_class, d.charged_count, d.lease_token
+        FROM attempts a JOIN deliveries d ON d.id = a.delivery_id`
+        assert.deepStrictEqual(broken, [{ errorClass: "interrupted", chargedCount: 0, leaseToken: null }])
+
+        yield* receiver.answerAll
+        yield* Service.serve({ dataDirectory, env })
+        yield* eventually(counts, ({ untouched }) => untouched === 0)
+        yield* eventually(
+          sql`SELECT count(*)::int AS n FROM deliveries WHERE status = 'delivered'`,
+          ([row]) => row?.["n"] === ids.length
+        )
+      }))
+  }
+)
+
+layer(PgTest.layer, { timeout: "180 seconds", excludeTestServices: true })(
   "the end of the service, with callers",
   (it) => {
     it.scoped("is not kept waiting by connections on which nothing, or half a request, has come", () =>

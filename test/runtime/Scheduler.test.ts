@@ -43,6 +43,7 @@ const scheduler = (answer: Store["claim"], others: Partial<Store> = {}, { places
       Layer.provide(Layer.mock(DeliveryStore, {
         claim: (request) => Effect.zipRight(Queue.offer(claims, request), answer(request)),
         dueWebhooks: () => walkOf(),
+        followClock: Effect.succeed({ nowMs: 0, putBackSeconds: 0 }),
         reclaimExpired: Effect.succeed(0),
         release: () => Effect.void,
         ...others

@@ -1,0 +1,25 @@
+/** A second SIGTERM or SIGINT: whoever stops the service will not wait for attempts to end. A third ends the process. */
+import * as Effect from "effect/Effect"
+import * as Runtime from "effect/Runtime"
+import { WebhookClient } from "./transport/WebhookClient.ts"
+
+const signals = ["SIGINT", "SIGTERM"] as const
+
+/** For the life of the process: it is while everything is being closed that the second one counts. */
+export const listen = Effect.gen(function*() {
+  const client = yield* WebhookClient
+  const runtime = yield* Effect.runtime<never>()
+  const interrupt = Effect.zipRight(
+    Effect.logWarning("a second signal: attempts under way are broken off; they are made again later"),
+    client.interrupt
+  )
+  let heard = 0
+  const onSignal = () => {
+    heard += 1
+    if (heard === 2) Runtime.runFork(runtime)(interrupt)
+    if (heard > 2) process.exit(1)
+  }
+  yield* Effect.sync(() => {
+    for (const signal of signals) process.on(signal, onSignal)
+  })
+})
