@@ -80,7 +80,8 @@ const list = (sql: SqlClient.SqlClient) =>
     Result: DeliveryRow,
     execute: ({ after, eventType, from, only, rows, status, to, webhook }) =>
       sql`
-        SELECT d.*, ${sql.literal(hold)} FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
+        SELECT d.*, ${sql.literal(hold)} FROM deliveries d
+        JOIN webhooks w ON w.id = d.webhook_id AND w.client_id = d.client_id
         WHERE d.webhook_id = ${webhook} AND (${only}::text IS NULL OR d.client_id = ${only})
           AND (${status}::text IS NULL OR d.status = ${status})
           AND (${eventType}::text IS NULL OR d.event_type = ${eventType})
