@@ -27,6 +27,7 @@ import { EventTypeStore } from "./persistence/EventTypeStore.ts"
 import * as Migrations from "./persistence/Migrations.ts"
 import { Partitions } from "./persistence/Partitions.ts"
 import * as Postgres from "./persistence/Postgres.ts"
+import { Retention } from "./persistence/Retention.ts"
 import { SealedStore } from "./persistence/SealedStore.ts"
 import { WebhookStore } from "./persistence/WebhookStore.ts"
 import * as Actors from "./runtime/Actors.ts"
@@ -80,6 +81,7 @@ const stores = (config: AppConfig) =>
     DeliveryStore.layer,
     EventStore.layer({ idempotencyTtl: config.idempotencyTtl }),
     EventTypeStore.layer,
+    Retention.layer,
     SealedStore.layer,
     WebhookStore.layer
   )
@@ -119,7 +121,13 @@ const services = (config: AppConfig) =>
     Layer.provideMerge(Layer.mergeAll(Audit.layer, Courier.layer, Reencryption.layer))
   )
 
-const actorsOptions = ({ dispatcher, enabled, retryPolicy }: AppConfig) => ({ ...dispatcher, enabled, retryPolicy })
+const actorsOptions = (config: AppConfig): Actors.ActorsOptions => ({
+  ...config.dispatcher,
+  enabled: config.enabled,
+  retryPolicy: config.retryPolicy,
+  // For as long as an idempotency key is known, its first answer has to be there.
+  retentionDays: Math.max(config.retentionDays, Math.ceil(Duration.toDays(config.idempotencyTtl)))
+})
 
 /** Everything but the HTTP API: what a program that embeds the service runs. */
 const embedded = (config: AppConfig) =>

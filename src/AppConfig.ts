@@ -124,6 +124,7 @@ export const AppConfig = Config.all({
     burst: integer("BURST", 1, 1_000_000, 2_000)
   }).pipe(Config.nested("WEBHOOKS_RATE_LIMIT")),
   idempotencyTtl: Config.map(integer("WEBHOOKS_IDEMPOTENCY_TTL_HOURS", 1, 720, 24), Duration.hours),
+  retentionDays: integer("WEBHOOKS_CLEANUP_WORKER_EVENT_LOG_RETENTION_DAYS", 1, 3_650, 30),
   retryPolicy: Config.all({
     maxAttempts: integer("MAX_ATTEMPTS", 1, 20, 5),
     baseDelayMs: Config.map(decimal("BASE_DELAY_SECONDS", 0.01, 86_400, 10), (s) => s * 1_000),

@@ -31,6 +31,7 @@ const numbers: ReadonlyArray<
   ["WEBHOOKS_RATE_LIMIT_PER_SECOND", 0, 1_000_000, (config) => config.rateLimit.perSecond],
   ["WEBHOOKS_RATE_LIMIT_BURST", 1, 1_000_000, (config) => config.rateLimit.burst],
   ["WEBHOOKS_IDEMPOTENCY_TTL_HOURS", 1, 720, (config) => Duration.toHours(config.idempotencyTtl)],
+  ["WEBHOOKS_CLEANUP_WORKER_EVENT_LOG_RETENTION_DAYS", 1, 3_650, (config) => config.retentionDays],
   ["WEBHOOKS_RETRY_POLICY_MAX_ATTEMPTS", 1, 20, (config) => config.retryPolicy.maxAttempts],
   ["WEBHOOKS_RETRY_POLICY_BASE_DELAY_SECONDS", 0.01, 86_400, (config) => config.retryPolicy.baseDelayMs, 1_000],
   ["WEBHOOKS_RETRY_POLICY_MAX_DELAY_SECONDS", 0.01, 604_800, (config) => config.retryPolicy.maxDelayMs, 1_000],
@@ -55,6 +56,7 @@ describe("AppConfig", () => {
         httpTimeoutMs: 5_000,
         payloadBytesMax: 256 * 1_024,
         requestsMax: 1_024,
+        retentionDays: 30,
         dataDirectory: ".data"
       })
       assert.deepStrictEqual(config.retryPolicy, {

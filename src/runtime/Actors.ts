@@ -11,7 +11,7 @@
  *   Dispatcher       a pool of fibers, one attempt each
  *   LeaseKeeper      prolongs the leases of what is in hand
  *   OutcomeRecorder  writes attempts, deliveries and the webhooks' counters in batches, under the lease; decides on circuits
- *   CleanupWorker    partitions ahead of time, old idempotency keys and secrets
+ *   CleanupWorker    partitions ahead of time and past the retention, old idempotency keys and secrets
  *   ReencryptionWorker  after a change of keys, seals what an older key sealed
  *
  * ```
@@ -51,6 +51,8 @@ export interface ActorsOptions {
   readonly leaseSeconds: number
   readonly pollIntervalMs: number
   readonly retryPolicy: BackoffPolicy
+  /** Whole days for which events, deliveries and attempts are kept. */
+  readonly retentionDays: number
 }
 
 /** Events of the bus that are committed at once: these wait for the database, not for receivers. */
@@ -59,7 +61,7 @@ const publishing = 64
 export const layer = (options: ActorsOptions) =>
   EventListener.layer({ concurrency: publishing }).pipe(
     Layer.provideMerge(ReencryptionWorker.layer),
-    Layer.provideMerge(CleanupWorker.layer),
+    Layer.provideMerge(CleanupWorker.layer(options)),
     Layer.provideMerge(options.enabled ? sending(options) : Layer.empty),
     Layer.provideMerge(OutcomeRecorder.layer),
     Layer.provideMerge(LeaseKeeper.layer(options))

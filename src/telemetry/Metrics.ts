@@ -38,6 +38,11 @@ export const circuitChanges = Metric.counter(name("circuit_breaker.state_changed
   description: "Changes of circuits, by host and the state that was entered",
   incremental: true
 })
+export const partitionsDropped = Metric.counter(name("partitions.dropped.count"), {
+  description: "Days past the retention that were dropped, by table",
+  incremental: true
+})
+
 
 /** Values of a tag that others choose: past so many they are all `other`. */
 const bounded = (most: number) => {

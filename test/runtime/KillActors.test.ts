@@ -121,6 +121,7 @@ const options = {
   concurrencyPerWebhook: 4,
   leaseSeconds: 5,
   pollIntervalMs: 50,
+  retentionDays: 30,
   retryPolicy: { baseDelayMs: 20, maxDelayMs: 100, backoffFactor: 2 }
 }
 

@@ -8,6 +8,7 @@ import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
 import { EventTypeStore } from "../../src/persistence/EventTypeStore.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
+import { Retention } from "../../src/persistence/Retention.ts"
 import { SealedStore } from "../../src/persistence/SealedStore.ts"
 import { WebhookStore } from "../../src/persistence/WebhookStore.ts"
 import * as PgTest from "./PgTest.ts"
@@ -21,6 +22,7 @@ export const layer = Layer.mergeAll(
   EventStore.layer({ idempotencyTtl: "1 day" }),
   EventTypeStore.layer,
   Partitions.layer,
+  Retention.layer,
   SealedStore.layer,
   WebhookStore.layer
 ).pipe(Layer.provideMerge(PgTest.layer))
