@@ -25,6 +25,7 @@ import * as EmbeddedPostgres from "./persistence/EmbeddedPostgres.ts"
 import { EventStore } from "./persistence/EventStore.ts"
 import { EventTypeStore } from "./persistence/EventTypeStore.ts"
 import * as Migrations from "./persistence/Migrations.ts"
+import { Notifications } from "./persistence/Notifications.ts"
 import { Partitions } from "./persistence/Partitions.ts"
 import * as Postgres from "./persistence/Postgres.ts"
 import { Retention } from "./persistence/Retention.ts"
@@ -81,6 +82,7 @@ const stores = (config: AppConfig) =>
     DeliveryStore.layer,
     EventStore.layer({ idempotencyTtl: config.idempotencyTtl }),
     EventTypeStore.layer,
+    Notifications.layer,
     Retention.layer,
     SealedStore.layer,
     WebhookStore.layer

@@ -11,6 +11,7 @@
  *   Dispatcher       a pool of fibers, one attempt each
  *   LeaseKeeper      prolongs the leases of what is in hand
  *   OutcomeRecorder  writes attempts, deliveries and the webhooks' counters in batches, under the lease; decides on circuits
+ *   Wakeups          tells other nodes what was committed here, and hears it of them
  *   CleanupWorker    partitions ahead of time and past the retention, old idempotency keys and secrets
  *   ReencryptionWorker  after a change of keys, seals what an older key sealed
  *
@@ -20,6 +21,7 @@
  * ├─ OutcomeRecorder
  * ├─ Dispatcher
  * ├─ Scheduler
+ * ├─ Wakeups
  * ├─ CleanupWorker
  * ├─ ReencryptionWorker
  * └─ EventListener      built last, stopped first
@@ -41,6 +43,7 @@ import { OutcomeRecorder } from "./OutcomeRecorder.ts"
 import * as ReencryptionWorker from "./ReencryptionWorker.ts"
 import * as Scheduler from "./Scheduler.ts"
 import type { BackoffPolicy } from "./Verdict.ts"
+import * as Wakeups from "./Wakeups.ts"
 
 export interface ActorsOptions {
   /** False: events are taken in and kept, and nothing is sent. */
@@ -62,6 +65,7 @@ export const layer = (options: ActorsOptions) =>
   EventListener.layer({ concurrency: publishing }).pipe(
     Layer.provideMerge(ReencryptionWorker.layer),
     Layer.provideMerge(CleanupWorker.layer(options)),
+    Layer.provideMerge(Wakeups.layer),
     Layer.provideMerge(options.enabled ? sending(options) : Layer.empty),
     Layer.provideMerge(OutcomeRecorder.layer),
     Layer.provideMerge(LeaseKeeper.layer(options))

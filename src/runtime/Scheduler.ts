@@ -33,6 +33,9 @@ export interface SchedulerOptions {
 /** Webhooks that ask at once; those beyond are found by the walk, which goes on when there is room. */
 const askingMax = 10_000
 
+/** Between sweeps that other nodes ask for. */
+const demandsApart = "1 second"
+
 /** Webhooks that may have something due, in the order in which they asked. */
 type Asking = Set<WebhookId>
 
@@ -50,17 +53,20 @@ export const layer = (options: SchedulerOptions) =>
       const asking: Asking = new Set()
       const claimAll = yield* makeClaimAll(options, asking)
       const sweep = yield* makeSweep(asking)
-      const wakeups = yield* makeWakeups(asking)
+      const { sweeps, wakeups } = yield* makeWakeups(asking)
 
-      const poll = sweep.pipe(
+      const look = sweep.pipe(
         Effect.catchTag("PersistenceError", (error) =>
           Effect.logWarning("sweep failed, the next poll tries again", error)),
         Effect.zipRight(Queue.offer(wakeups, undefined)),
         // Idle polls would flood the traces.
-        Effect.withTracerEnabled(false),
-        Effect.repeat(Schedule.spaced(options.pollInterval).pipe(Schedule.jittered)),
+        Effect.withTracerEnabled(false)
+      )
+      const poll = Effect.repeat(look, Schedule.spaced(options.pollInterval).pipe(Schedule.jittered)).pipe(
         Effect.zipRight(Effect.never)
       )
+      // However often other nodes ask for one.
+      const onDemand = Queue.take(sweeps).pipe(Effect.zipRight(look), Effect.zipRight(Effect.sleep(demandsApart)))
 
       const claims = Queue.take(wakeups).pipe(
         Effect.zipRight(claimAll),
@@ -72,7 +78,9 @@ export const layer = (options: SchedulerOptions) =>
 
       yield* supervisor.supervise(
         "Scheduler",
-        Effect.zipRight(Effect.zip(claims, poll, { concurrent: true }), Effect.never)
+        Effect.all([claims, poll, Effect.forever(onDemand)], { concurrency: "unbounded" }).pipe(
+          Effect.zipRight(Effect.never)
+        )
       )
     })
   )
@@ -84,18 +92,22 @@ export const layer = (options: SchedulerOptions) =>
 const makeWakeups = (asking: Asking) =>
   Effect.gen(function*() {
     const wakeups = yield* Effect.acquireRelease(Queue.sliding<void>(1), Queue.shutdown)
+    const sweeps = yield* Effect.acquireRelease(Queue.sliding<void>(1), Queue.shutdown)
     const signals = yield* Stream.fromPubSub(yield* Signals, { scoped: true })
     yield* signals.pipe(
       Stream.tap((signal) =>
-        Effect.sync(() => {
-          if (signal._tag === "WorkArrived") ask(asking, signal.webhookIds)
+        Effect.suspend(() => {
+          if (signal._tag !== "WorkArrived" && signal._tag !== "WorkAnnounced") return Effect.void
+          ask(asking, signal.webhookIds)
+          const isAny = signal._tag === "WorkAnnounced" && signal.webhookIds.length === 0
+          return isAny ? Queue.offer(sweeps, undefined) : Effect.void
         })
       ),
       Stream.filter(() => asking.size > 0),
       Stream.runForEach(() => Queue.offer(wakeups, undefined)),
       Effect.forkScoped
     )
-    return wakeups
+    return { sweeps, wakeups }
   })
 
 /** What no signal told of: leases that ran out, pauses of circuits that are over, retries that became due. */

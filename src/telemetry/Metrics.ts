@@ -43,7 +43,6 @@ export const partitionsDropped = Metric.counter(name("partitions.dropped.count")
   incremental: true
 })
 
-
 /** Values of a tag that others choose: past so many they are all `other`. */
 const bounded = (most: number) => {
   const known = new Set<string>()

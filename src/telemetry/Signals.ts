@@ -12,8 +12,10 @@ import type { DeliveryStatus } from "../domain/Delivery.ts"
 import type { DeliveryId, WebhookId } from "../domain/Ids.ts"
 
 export type Signal = Data.TaggedEnum<{
-  /** Deliveries of these webhooks were committed, requeued or released: there may be work. */
+  /** Deliveries of these webhooks were committed, requeued or released here: there may be work. */
   WorkArrived: { readonly webhookIds: ReadonlyArray<WebhookId> }
+  /** The same on another node. None named means that any webhook may have work. */
+  WorkAnnounced: { readonly webhookIds: ReadonlyArray<WebhookId> }
   /** An attempt's outcome is on record. */
   AttemptRecorded: {
     readonly deliveryId: DeliveryId

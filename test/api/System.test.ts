@@ -24,7 +24,14 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("System", (it) 
       const system = yield* Rows.read(operator, "/api/system")
       assert.hasAllKeys(system, ["actors", "queue_depth", "waiting", "held", "oldest_due_age_seconds", "versions"])
       const names = system.actors.map(({ name }: { name: string }) => name)
-      assert.includeMembers(names, ["CleanupWorker", "Dispatcher", "EventListener", "OutcomeRecorder", "Scheduler"])
+      assert.includeMembers(names, [
+        "CleanupWorker",
+        "Dispatcher",
+        "EventListener",
+        "OutcomeRecorder",
+        "Scheduler",
+        "Wakeups"
+      ])
       for (const { name, since, ...actor } of system.actors) {
         assert.deepStrictEqual(actor, { state: "running", restarts: 0, last_crash: null }, name)
         assert.isNotNaN(Date.parse(since))

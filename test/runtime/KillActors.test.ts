@@ -4,11 +4,12 @@
  */
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, it } from "@effect/vitest"
-import { Context, Effect, HashSet, Layer, Logger, Queue, Ref, Schema } from "effect"
+import { Context, Effect, HashSet, Layer, Logger, Queue, Ref, Schema, Stream } from "effect"
 import { Subscription } from "../../src/domain/EventType.ts"
 import type * as Ids from "../../src/domain/Ids.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
+import { Notifications } from "../../src/persistence/Notifications.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
 import * as Actors from "../../src/runtime/Actors.ts"
 import { Supervisor } from "../../src/runtime/Supervisor.ts"
@@ -36,14 +37,15 @@ type Victim =
   | "OutcomeRecorder"
   | "ReencryptionWorker"
   | "Scheduler"
+  | "Wakeups"
 type Doomed = Ref.Ref<HashSet.HashSet<Victim>>
 
 /** Who is to die at the next opportunity. */
 class Doom extends Context.Tag("deeper-hub-webhooks/test/runtime/KillActors.test/Doom")<Doom, Doomed>() {
-  // These two have their one opportunity when they start.
+  // These have their one opportunity when they start.
   static readonly layer = Layer.effect(
     this,
-    Ref.make(HashSet.make<[Victim, Victim]>("CleanupWorker", "ReencryptionWorker"))
+    Ref.make(HashSet.make<[Victim, Victim, Victim]>("CleanupWorker", "ReencryptionWorker", "Wakeups"))
   )
 }
 
@@ -93,6 +95,14 @@ const deadlyPartitions = Layer.effect(
   }))
 )
 
+const deadlyNotifications = Layer.effect(
+  Notifications,
+  Effect.map(Effect.all([Notifications, Doom]), ([notifications, doom]) => ({
+    ...notifications,
+    listen: Stream.unwrap(Effect.as(dieIfDoomed(doom, "Wakeups"), notifications.listen))
+  }))
+)
+
 const deadlyReencryption = Layer.effect(
   Reencryption,
   Effect.map(Effect.all([Reencryption, Doom]), ([reencryption, doom]) => ({
@@ -134,7 +144,7 @@ const Service = Actors.layer(options).pipe(
   Layer.provideMerge(deadlyCourier.pipe(Layer.provide(Courier.layer))),
   Layer.provideMerge(deadlyReencryption.pipe(Layer.provide(Reencryption.layer))),
   Layer.provide(Layer.mergeAll(Transport, PayloadSigner.layer, SecretBox.layer(keys))),
-  Layer.provideMerge(Layer.mergeAll(deadlyEvents, deadlyStore, deadlyPartitions)),
+  Layer.provideMerge(Layer.mergeAll(deadlyEvents, deadlyNotifications, deadlyPartitions, deadlyStore)),
   Layer.provideMerge(Stores.layer),
   Layer.provideMerge(Layer.mergeAll(Signals.layer, Supervisor.layer, Doom.layer)),
   Layer.provide(ScriptedReceiver.allowLoopback()),
@@ -197,6 +207,7 @@ const program = Effect.gen(function*() {
   const deliveries = new Array<Ids.DeliveryId>()
   const also = Effect.map(publishSome, (more) => deliveries.push(...more))
   yield* restarted("CleanupWorker")
+  yield* restarted("Wakeups")
   yield* restarted("ReencryptionWorker")
   yield* kill("LeaseKeeper")
   deliveries.push(...(yield* publishOne("slow.one")))
@@ -239,6 +250,7 @@ it.scopedLive("every actor may die: it is restarted, counted, and nothing is los
         "OutcomeRecorder",
         "Dispatcher",
         "Scheduler",
+        "Wakeups",
         "CleanupWorker",
         "ReencryptionWorker",
         "EventListener"

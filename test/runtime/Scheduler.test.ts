@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Effect, Layer, Logger, PubSub, Queue, Random, Ref, TestClock } from "effect"
+import { Chunk, type Duration, Effect, Layer, Logger, PubSub, Queue, Random, Ref, TestClock } from "effect"
 import * as Ids from "../../src/domain/Ids.ts"
 import type { ClaimedDelivery, ClaimRequest } from "../../src/persistence/Claim.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
@@ -30,14 +30,18 @@ const walkOf = (...webhooks: ReadonlyArray<Ids.WebhookId>) => Effect.succeed<Due
 const someWebhooks = (count: number) => Effect.replicateEffect(Ids.make("WebhookId"), count)
 
 /** The scheduler over a store of which every claim is seen. */
-const scheduler = (answer: Store["claim"], others: Partial<Store> = {}, { places = 64, perWebhook = 8 } = {}) =>
+const scheduler = (
+  answer: Store["claim"],
+  others: Partial<Store> = {},
+  { places = 64, perWebhook = 8, pollInterval = "1 second" as Duration.DurationInput } = {}
+) =>
   Effect.gen(function*() {
     const claims = yield* Queue.unbounded<ClaimRequest>()
     const said = yield* Queue.unbounded<string>()
     const logger = Logger.make(({ message }) =>
       Queue.unsafeOffer(said, String(Array.isArray(message) ? message[0] : message))
     )
-    const layer = Scheduler.layer({ pollInterval: "1 second", leaseSeconds: 30 }).pipe(
+    const layer = Scheduler.layer({ pollInterval, leaseSeconds: 30 }).pipe(
       Layer.provideMerge(DeliveryQueue.layer(places)),
       Layer.provideMerge(Bulkhead.layer({ places, placesPerWebhook: perWebhook })),
       Layer.provide(Layer.mock(DeliveryStore, {
@@ -257,6 +261,30 @@ describe("Scheduler", () => {
       yield* Effect.gen(function*() {
         assert.deepStrictEqual(Array.from(yield* Queue.takeN(done, 2)), ["reclaim", "walk"])
         assert.strictEqual(yield* Queue.take(said), "deliveries of an ended node are due again")
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.scoped("claims for the webhooks that another node names, and looks at all of them where it names none", () =>
+    Effect.gen(function*() {
+      const webhooks = yield* someWebhooks(2)
+      const walks = yield* Queue.unbounded<void>()
+      const walk = Effect.zipRight(Queue.offer(walks, undefined), walkOf())
+      const { claims, layer } = yield* scheduler(() => nothing, { dueWebhooks: () => walk }, { pollInterval: "1 hour" })
+      yield* Effect.gen(function*() {
+        yield* Queue.take(walks)
+        yield* signal(Signal.WorkAnnounced({ webhookIds: webhooks }))
+        assert.deepStrictEqual(named(yield* Queue.take(claims)), webhooks)
+        assert.strictEqual(yield* Queue.size(walks), 0)
+        const any = signal(Signal.WorkAnnounced({ webhookIds: [] }))
+        yield* any
+        yield* Queue.take(walks)
+        yield* Effect.repeatN(any, 20)
+        yield* TestClock.adjust("999 millis")
+        assert.strictEqual(yield* Queue.size(walks), 0, "a second lies between two")
+        yield* TestClock.adjust("1 millis")
+        yield* Queue.take(walks)
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(yield* Queue.size(walks), 0)
       }).pipe(Effect.provide(layer))
     }))
 
