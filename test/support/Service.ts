@@ -42,6 +42,8 @@ export const start = ({ args = [], dataDirectory, env = {}, preload }: ServiceOp
 
 export interface Running extends Child.Child {
   readonly base: string
+  /** The operator's. */
+  readonly key: string
   readonly api: ApiClient.ApiClient
 }
 
@@ -52,7 +54,7 @@ export const serve = (options: ServiceOptions, operatorKey = "") =>
     const [, base = ""] = yield* soon(child.said(/API +(http\S+)\/api\b[^]*Try it:\n.*\n/))
     const file = join(options.dataDirectory, "operator.key")
     const key = existsSync(file) ? readFileSync(file, "utf8").trim() : operatorKey
-    const running: Running = { ...child, base, api: ApiClient.make(base, key) }
+    const running: Running = { ...child, base, key, api: ApiClient.make(base, key) }
     return running
   })
 
