@@ -4,6 +4,7 @@
  */
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Effect, Random } from "effect"
+import * as DatabaseBlackhole from "./DatabaseBlackhole.ts"
 import * as Drill from "./Drill.ts"
 import * as HostileReceivers from "./HostileReceivers.ts"
 import * as KillNode from "./KillNode.ts"
@@ -16,7 +17,8 @@ const drills = [
   KillNode.drill,
   KillPostgres.drill,
   Zombies.drill,
-  Rolling.drill
+  Rolling.drill,
+  DatabaseBlackhole.drill
 ]
 
 const program = Effect.gen(function*() {
