@@ -10,6 +10,7 @@ import * as HostileReceivers from "./HostileReceivers.ts"
 import * as KillNode from "./KillNode.ts"
 import * as KillPostgres from "./KillPostgres.ts"
 import * as Rolling from "./Rolling.ts"
+import * as SkewedClocks from "./SkewedClocks.ts"
 import * as Zombies from "./Zombies.ts"
 
 const drills = [
@@ -18,7 +19,8 @@ const drills = [
   KillPostgres.drill,
   Zombies.drill,
   Rolling.drill,
-  DatabaseBlackhole.drill
+  DatabaseBlackhole.drill,
+  SkewedClocks.drill
 ]
 
 const program = Effect.gen(function*() {
