@@ -11,6 +11,7 @@ import * as KillNode from "./KillNode.ts"
 import * as KillPostgres from "./KillPostgres.ts"
 import * as Rolling from "./Rolling.ts"
 import * as SkewedClocks from "./SkewedClocks.ts"
+import * as Soak from "./Soak.ts"
 import * as Zombies from "./Zombies.ts"
 
 const drills = [
@@ -20,7 +21,8 @@ const drills = [
   Zombies.drill,
   Rolling.drill,
   DatabaseBlackhole.drill,
-  SkewedClocks.drill
+  SkewedClocks.drill,
+  Soak.drill
 ]
 
 const program = Effect.gen(function*() {
