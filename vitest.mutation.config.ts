@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     include: [
-      "test/domain/{Delivery,DeliveryError,RetryPolicy}*.test.ts",
+      "test/domain/{Circuit,Delivery,DeliveryError,RetryPolicy}*.test.ts",
       "test/signing/{CanonicalJson,PayloadSigner}*.test.ts",
       "test/transport/Address*.test.ts"
     ],
