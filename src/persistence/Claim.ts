@@ -56,15 +56,19 @@ export const claim = (sql: SqlClient) =>
           SELECT * FROM unnest(
             ${webhooks.map(({ webhookId }) => webhookId)}::uuid[], ${webhooks.map(({ most }) => most)}::int[]
           ) AS n (webhook_id, most)
-        ), probing AS (
-          -- The row's lock lets one claim through: the next finds the probe's time not over.
-          UPDATE webhooks w SET
-            circuit = 'half_open', circuit_until = now() + make_interval(secs => ${leaseSeconds} + w.timeout_ms / 1000.0)
-          FROM named n
-          WHERE w.id = n.webhook_id AND w.circuit_until <= now() AND w.is_active AND w.deleted_at IS NULL
+        ), ready AS (
+          -- The row's lock lets one claim through: the next finds the probe's time not over. Nobody waits for it, since two
+          -- that lock many in different orders would wait for each other.
+          SELECT w.id FROM named n JOIN webhooks w ON w.id = n.webhook_id
+          WHERE w.circuit_until <= now() AND w.is_active AND w.deleted_at IS NULL
             AND EXISTS (
               SELECT FROM deliveries d
               WHERE d.webhook_id = w.id AND d.next_retry_at <= now() AND d.lease_token IS NULL)
+          FOR NO KEY UPDATE OF w SKIP LOCKED
+        ), probing AS (
+          UPDATE webhooks w SET
+            circuit = 'half_open', circuit_until = now() + make_interval(secs => ${leaseSeconds} + w.timeout_ms / 1000.0)
+          FROM ready r WHERE w.id = r.id
           RETURNING w.id
         ), allowed AS (
           SELECT n.webhook_id, p.id IS NOT NULL AS probe, CASE
