@@ -52,3 +52,20 @@ CREATE FUNCTION webhook_hold(w webhooks) RETURNS text LANGUAGE sql STABLE PARALL
     WHEN w.circuit_until > now() THEN 'circuit'
   END
 $$;
+
+-- How many more of a webhook's deliveries may be under way while its circuit is closing: `most`, as far as the ramp allows.
+-- Whoever claims has the row to himself; another claim at that moment gets none, and asks again. Volatile, so that what an
+-- earlier claim has leased is seen although it was committed after the statement that asks began.
+CREATE FUNCTION ramp_room(webhook uuid, most integer) RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  ramp integer;
+BEGIN
+  SELECT circuit_ramp INTO ramp FROM webhooks
+  WHERE id = webhook AND is_active AND circuit = 'closed' AND deleted_at IS NULL
+  FOR NO KEY UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN 0; END IF;
+  IF ramp IS NULL THEN RETURN most; END IF;
+  RETURN greatest(0, least(most, ramp - (
+    SELECT count(*)::int FROM deliveries d WHERE d.webhook_id = webhook AND d.lease_token IS NOT NULL)));
+END
+$$;

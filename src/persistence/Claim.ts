@@ -76,8 +76,7 @@ export const claim = (sql: SqlClient) =>
             WHEN w.deleted_at IS NOT NULL THEN n.most
             WHEN NOT w.is_active OR w.circuit <> 'closed' THEN 0
             WHEN w.circuit_ramp IS NULL THEN n.most
-            ELSE greatest(0, least(n.most, w.circuit_ramp - (
-              SELECT count(*)::int FROM deliveries d WHERE d.webhook_id = w.id AND d.lease_token IS NOT NULL)))
+            ELSE ramp_room(w.id, n.most)
           END AS most
           FROM named n JOIN webhooks w ON w.id = n.webhook_id LEFT JOIN probing p ON p.id = n.webhook_id
         ), picked AS (
