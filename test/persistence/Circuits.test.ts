@@ -1,0 +1,269 @@
+import * as SqlClient from "@effect/sql/SqlClient"
+import { assert, layer } from "@effect/vitest"
+import { Effect, Option } from "effect"
+import * as Circuit from "../../src/domain/Circuit.ts"
+import { CircuitStore } from "../../src/persistence/CircuitStore.ts"
+import { DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
+import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
+import { WebhookStore } from "../../src/persistence/WebhookStore.ts"
+import * as Endpoints from "../support/Endpoints.ts"
+import { passTime } from "../support/PassTime.ts"
+import * as Rows from "../support/Rows.ts"
+import * as Stores from "../support/Stores.ts"
+
+const { everyone } = Stores
+
+layer(Endpoints.layer, Stores.options)("An open circuit", (it) => {
+  it.effect("sends nothing: it is neither claimed nor leased, and what waits spends no attempts", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("waits")
+      yield* Endpoints.open(client, id)
+      assert.strictEqual((yield* Endpoints.circuitOf(id))?.["seconds"], 30)
+      const { circuitOpen, leased, waiting } = yield* Endpoints.publish(client, 2)
+      assert.deepStrictEqual([circuitOpen, leased, waiting], [[id, id], [], []])
+      yield* passTime(client, 29)
+      assert.lengthOf(yield* Endpoints.claim(id), 0)
+      const store = yield* DeliveryStore
+      assert.notInclude((yield* store.dueWebhooks(null)).webhooks, id)
+      const deliveries = yield* Endpoints.deliveriesOf(id)
+      assert.deepStrictEqual(deliveries.map(({ attemptCount }) => attemptCount), [0, 0, 1, 1, 1, 1, 1])
+      assert.deepStrictEqual([...new Set(deliveries.map(({ hold }) => hold))], ["circuit"])
+    }))
+
+  it.effect("counts nothing of what ends while it is open, and waits no longer for it", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("stragglers")
+      const { leased } = yield* Endpoints.publish(client, 7)
+      yield* Endpoints.fail(leased.slice(0, 5))
+      yield* passTime(client, 10)
+      yield* Endpoints.fail(leased.slice(5, 6))
+      yield* Endpoints.succeed(leased.slice(6))
+      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "open", openings: 1, seconds: 20 })
+    }))
+
+  it.effect("lets one delivery try when its pause is over, to one of all who ask at once", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("probe")
+      yield* Endpoints.open(client, id)
+      yield* passTime(client, 30)
+      const claims = yield* Effect.replicateEffect(Endpoints.claim(id), 8, { concurrency: 8 })
+      const probes = claims.flat()
+      assert.deepStrictEqual(probes.map(({ probe }) => probe), [true])
+      assert.strictEqual(probes[0]?.id, (yield* Endpoints.deliveriesOf(id)).at(-1)?.id, "its oldest")
+      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "half_open", seconds: 30 })
+      assert.lengthOf((yield* Endpoints.publish(client, 1)).leased, 0)
+      const holds = (yield* Endpoints.deliveriesOf(id)).map(({ hold }) => hold)
+      assert.deepStrictEqual(holds, ["circuit", "circuit", "circuit", "circuit", "circuit", null])
+    }))
+
+  it.effect("is not half open while it has nothing to try with", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("nothing due")
+      yield* Endpoints.open(client, id)
+      yield* Effect.flatMap(SqlClient.SqlClient, (sql) =>
+        sql`UPDATE webhooks SET circuit_until = now() WHERE client_id = ${client}`)
+      assert.lengthOf(yield* Endpoints.claim(id), 0, "their delays are not over")
+      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "open" })
+      assert.lengthOf((yield* Endpoints.publish(client, 1)).leased, 0)
+      assert.deepStrictEqual(
+        (yield* Endpoints.claim(id)).map(({ probe }) =>
+          probe
+        ),
+        [true]
+      )
+    }))
+
+  it.effect("tries with another when the node with its probe died", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("died")
+      yield* Endpoints.open(client, id)
+      yield* passTime(client, 30)
+      const [first] = yield* Endpoints.claim(id)
+      yield* passTime(client, 29)
+      assert.lengthOf(yield* Endpoints.claim(id), 0)
+      yield* passTime(client, 2)
+      assert.strictEqual(yield* Effect.flatMap(DeliveryStore, (store) => store.reclaimExpired), 1)
+      yield* passTime(client, 3)
+      const [second, ...others] = yield* Endpoints.claim(id)
+      assert.isTrue(second?.probe)
+      assert.notStrictEqual(second?.id, first?.id, "what may have ended that node is not the next")
+      assert.lengthOf(others, 0)
+      yield* Endpoints.fail(first === undefined ? [] : [first])
+      assert.deepInclude(
+        yield* Endpoints.circuitOf(id),
+        { circuit: "half_open", openings: 1 },
+        "whose outcome is refused"
+      )
+    }))
+
+  it.effect("doubles its pause when the probe fails, which is not charged and stays the first", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("fails again", { retryCount: 2 })
+      yield* Endpoints.open(client, id)
+      for (const [openings, seconds] of [[2, 60], [3, 120], [4, 240]] as const) {
+        yield* passTime(client, 600)
+        const [probe] = yield* Endpoints.claim(id)
+        assert(probe)
+        assert.deepInclude(probe, { probe: true, chargedCount: 1, attemptCount: openings - 1 })
+        yield* Endpoints.fail([probe])
+        assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "open", openings, seconds })
+        const { hold, status } = (yield* Endpoints.deliveriesOf(id)).at(-1) ?? {}
+        assert.deepStrictEqual({ hold, status }, { hold: "circuit", status: "failed_retryable" })
+      }
+    }))
+
+  it.effect("stays half open after a probe that told nothing of the endpoint, until its time is over", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("tells nothing")
+      yield* Endpoints.open(client, id)
+      yield* passTime(client, 30)
+      yield* Endpoints.fail(yield* Endpoints.claim(id), Endpoints.refused("local_resource"))
+      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "half_open", openings: 1, seconds: 30 })
+      assert.lengthOf(yield* Endpoints.claim(id), 0)
+      yield* passTime(client, 30)
+      assert.lengthOf(yield* Endpoints.claim(id), 1)
+    }))
+
+  it.effect("tries now when one of its deliveries is sent again by hand", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("by hand")
+      yield* Endpoints.open(client, id)
+      const deliveries = yield* Endpoints.deliveriesOf(id)
+      const wanted = deliveries[0]
+      assert(wanted)
+      const history = yield* DeliveryHistory
+      assert.isTrue(Option.getOrThrow(yield* history.requeue(everyone, wanted.id)).requeued)
+      assert.deepStrictEqual((yield* Endpoints.claim(id)).map(({ id, probe }) => ({ id, probe })), [{
+        id: wanted.id,
+        probe: true
+      }])
+      const other = deliveries[1]
+      assert(other)
+      yield* history.requeue(everyone, other.id)
+      assert.lengthOf(yield* Endpoints.claim(id), 0, "while a probe is under way it is the only one")
+    }))
+})
+
+layer(Endpoints.layer, Stores.options)("A circuit", (it) => {
+  it.effect("is changed by the first of two that decide on the same", () =>
+    Effect.gen(function*() {
+      const { id } = yield* Endpoints.begin("two decide")
+      const store = yield* CircuitStore
+      const changes = [0, 0.9].map((jitter) => {
+        const failing = { successes: 0, failures: 5, consecutiveFailures: 5, windowAttempts: 5, windowFailures: 5 }
+        return Circuit.observe(Circuit.closed, failing, jitter)
+      })
+      const won = yield* Effect.forEach(
+        changes,
+        (change) => change === null ? Effect.dieMessage("no change") : store.change(id, Circuit.closed, change),
+        { concurrency: "unbounded" }
+      )
+      assert.sameMembers(won, [true, false])
+      assert.deepInclude(yield* Endpoints.circuitOf(id), {
+        circuit: "open",
+        openings: 1,
+        seconds: won[0] === true ? 30 : 40
+      })
+    }))
+
+  it.effect("opens at half of the attempts of a minute, and a new minute begins anew", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("minute")
+      const { leased } = yield* Endpoints.publish(client, 60)
+      const half = (from: number) =>
+        Effect.gen(function*() {
+          yield* Endpoints.fail(leased.slice(from, from + 4))
+          yield* Endpoints.succeed(leased.slice(from + 4, from + 9))
+          yield* Endpoints.fail(leased.slice(from + 9, from + 13))
+          yield* Endpoints.succeed(leased.slice(from + 13, from + 18))
+        })
+      yield* half(0)
+      yield* passTime(client, 61)
+      yield* half(18)
+      yield* Endpoints.fail(leased.slice(36, 37))
+      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "closed", failures: 1 })
+      yield* Endpoints.fail(leased.slice(37, 38))
+      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "open", failures: 2 }, "ten of twenty")
+    }))
+
+  it.effect("begins anew when its owner gives it another URL, or switches it on", () =>
+    Effect.gen(function*() {
+      const webhooks = yield* WebhookStore
+      const off = { isActive: false, deactivationReason: "owner" } as const
+      const on = { isActive: true, deactivationReason: null } as const
+      for (const changes of [[{ url: "https://example.com/new" }], [off, on]]) {
+        const { client, id } = yield* Endpoints.begin(`anew-${changes.length}`)
+        yield* Endpoints.open(client, id)
+        for (const change of changes) {
+          yield* webhooks.modify(everyone, id, (current) => Effect.succeed({ ...current, ...change }))
+        }
+        assert.deepInclude(yield* Endpoints.circuitOf(id), {
+          circuit: "closed",
+          openings: 0,
+          ramp: 1,
+          failures: 0,
+          seconds: null
+        })
+        yield* passTime(client, 60)
+        assert.deepStrictEqual((yield* Endpoints.claim(id)).map(({ probe }) => probe), [false])
+      }
+    }))
+
+  it.effect("stays as it is when its owner changes something else", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("renamed")
+      yield* Endpoints.open(client, id)
+      const webhooks = yield* WebhookStore
+      yield* webhooks.modify(everyone, id, (current) => Effect.succeed({ ...current, name: "other", timeoutMs: 9 }))
+      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "open", openings: 1, seconds: 30 })
+    }))
+
+  it.effect("holds nothing of a webhook that was deleted: its deliveries are claimed, to be ended", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("deleted")
+      yield* Endpoints.open(client, id)
+      yield* Effect.flatMap(WebhookStore, (webhooks) => webhooks.remove(everyone, id))
+      yield* passTime(client, 15)
+      assert.deepStrictEqual((yield* Endpoints.deliveriesOf(id)).map(({ hold }) => hold), [
+        null,
+        null,
+        null,
+        null,
+        null
+      ])
+      const claimed = yield* Endpoints.claim(id)
+      assert.deepStrictEqual(
+        claimed.map(({ probe, secretSealed }) => [probe, secretSealed]),
+        Array.from(claimed, () => [false, null])
+      )
+      yield* Effect.flatMap(
+        Effect.forEach(claimed, (delivery) =>
+          Rows.outcome(delivery, {
+            result: "failure_permanent",
+            status: "failed_permanent",
+            errorClass: "webhook_deleted"
+          })),
+        Endpoints.record
+      )
+      assert.isTrue((yield* Endpoints.deliveriesOf(id)).every(({ status }) => status === "failed_permanent"))
+    }))
+
+  it.effect("tries nothing while its webhook is switched off, which holds what is due", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("off")
+      yield* Endpoints.open(client, id)
+      yield* Effect.flatMap(SqlClient.SqlClient, (sql) =>
+        sql`
+          UPDATE webhooks SET is_active = false, deactivation_reason = 'failures', deactivated_at = now()
+          WHERE client_id = ${client}
+        `)
+      assert.lengthOf((yield* Endpoints.publish(client, 1)).leased, 0)
+      yield* passTime(client, 60)
+      assert.lengthOf(yield* Endpoints.claim(id), 0)
+      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "open" })
+      assert.deepStrictEqual(
+        (yield* Endpoints.deliveriesOf(id)).map(({ hold }) => hold),
+        Array.from({ length: 6 }, () => "deactivated" as const)
+      )
+    }))
+})
