@@ -15,20 +15,12 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { WebhookId } from "../domain/Ids.ts"
-import { Places, type PlacesOptions } from "./Places.ts"
+import { Places, type PlacesOptions, type Reservation } from "./Places.ts"
 
 /** How many deliveries of a webhook the next claim may take. */
 export interface Allotment {
   readonly webhookId: WebhookId
   readonly most: number
-}
-
-/** Places set aside for a publish under way: what it commits may be sent at once. */
-export interface Reservation {
-  readonly places: number
-  readonly mostPerWebhook: number
-  /** Webhooks that may hold no more than they do. */
-  readonly except: ReadonlyArray<WebhookId>
 }
 
 /** What one claim takes at most: the store's own bounds. */
@@ -38,13 +30,16 @@ export const claimMax = { deliveries: 500, webhooks: 100 }
 const placesPerEvent = 4
 const placesPerPublishMin = 16
 
+/** Of what a webhook may hold: the rest is left to claims, which would wait for ever behind publishes that never pause. */
+const shareOfPublishes = 1 / 2
+
 export class Bulkhead extends Context.Tag("deeper-hub-webhooks/runtime/Bulkhead")<Bulkhead, {
   /** Sets places aside for the first of these webhooks that may hold more; none where nothing fits. */
   readonly allot: (webhooks: Iterable<WebhookId>) => Effect.Effect<ReadonlyArray<Allotment>>
   /** Sets places aside for the deliveries of so many events; null where none are to be had. */
   readonly reserve: (events: number) => Effect.Effect<Reservation | null>
   /** What was set aside is free again, but for what deliveries of these webhooks took of it. */
-  readonly settle: (reservation: Reservation, events: number, webhooks: ReadonlyArray<WebhookId>) => Effect.Effect<void>
+  readonly settle: (reservation: Reservation, webhooks: ReadonlyArray<WebhookId>) => Effect.Effect<void>
   /** What was allotted is free again, but for what deliveries of these webhooks took of it: they were claimed. */
   readonly enter: (allotted: ReadonlyArray<Allotment>, webhooks: ReadonlyArray<WebhookId>) => Effect.Effect<void>
   /** One was dealt with. How long its attempt took; null where none was made. */
@@ -56,18 +51,15 @@ export class Bulkhead extends Context.Tag("deeper-hub-webhooks/runtime/Bulkhead"
 
 const make = (options: PlacesOptions) => {
   const places = new Places(options)
-  // Events of publishes under way: each may yet add one to what any webhook holds.
-  let publishing = 0
 
   const reservation = (events: number): Reservation | null => {
-    const most = places.shareOfUnknown - publishing
+    const most = Math.ceil(places.shareOfUnknown * shareOfPublishes) - places.promised
     if (places.unreserved === 0 || most <= 0) return null
     const mostPerWebhook = Math.min(events, most)
-    const isFull = (webhook: WebhookId) => places.room(webhook, places.free) - publishing < mostPerWebhook
     return {
       places: Math.min(places.unreserved, Math.max(events * placesPerEvent, placesPerPublishMin)),
       mostPerWebhook,
-      except: Array.from(places.holders).filter(isFull)
+      except: Array.from(places.holders).filter((webhook) => places.room(webhook, places.free) < mostPerWebhook)
     }
   }
 
@@ -75,15 +67,12 @@ const make = (options: PlacesOptions) => {
     reserve: (events) =>
       Effect.sync(() => {
         const made = reservation(events)
-        if (made === null) return null
-        places.setAside(made.places)
-        publishing += events
+        if (made !== null) places.promise(made)
         return made
       }),
-    settle: (made, events, webhooks) =>
+    settle: (made, webhooks) =>
       Effect.sync(() => {
-        places.setAside(-made.places)
-        publishing -= events
+        places.settle(made)
         for (const webhook of webhooks) places.take(webhook, 1)
       }),
     allot: (webhooks) =>

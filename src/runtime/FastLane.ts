@@ -26,7 +26,7 @@ export const layer = (options: { readonly leaseSeconds: number }) =>
             const offer = { token: randomUUID(), seconds: options.leaseSeconds, most: places, mostPerWebhook, except }
             const exit = yield* Effect.exit(publish(offer))
             const leased = Exit.isSuccess(exit) ? exit.value.leased : []
-            yield* bulkhead.settle(room, events, leased.map(({ webhookId }) => webhookId))
+            yield* bulkhead.settle(room, leased.map(({ webhookId }) => webhookId))
             // Never waits: the queue takes as many as there are places.
             yield* queue.offerAll(leased.map((delivery) => ({ delivery, leaseEndsAt })))
             return yield* exit

@@ -10,6 +10,14 @@ export interface PlacesOptions {
   readonly placesPerWebhook: number
 }
 
+/** Places set aside for a publish under way: what it commits may be sent at once. */
+export interface Reservation {
+  readonly places: number
+  readonly mostPerWebhook: number
+  /** Webhooks that may hold no more than they do. */
+  readonly except: ReadonlyArray<WebhookId>
+}
+
 const shareOfFree = 1 / 8
 const reservedShare = 1 / 4
 
@@ -25,6 +33,9 @@ export class Places {
   readonly #perWebhook: number
   readonly #reserved: number
   #free: number
+  /** What publishes under way may yet add to what any webhook holds, but for those that they leave out. */
+  #promised = 0
+  readonly #leftOut = new Map<WebhookId, number>()
 
   constructor({ places, placesPerWebhook }: PlacesOptions) {
     this.#free = places
@@ -41,6 +52,10 @@ export class Places {
     return Math.max(0, this.#free - this.#reserved)
   }
 
+  get promised(): number {
+    return this.#promised
+  }
+
   get holders(): Iterable<WebhookId> {
     return this.#held.keys()
   }
@@ -52,19 +67,22 @@ export class Places {
 
   /** How many more it may hold, were so many free. */
   room(webhook: WebhookId, free: number): number {
-    return this.#share(this.#quick.has(webhook) ? free : free - this.#reserved) - (this.#held.get(webhook) ?? 0)
+    const share = this.#share(this.#quick.has(webhook) ? free : free - this.#reserved)
+    return share - (this.#held.get(webhook) ?? 0) - this.#promised + (this.#leftOut.get(webhook) ?? 0)
   }
 
   /** A negative number gives places back. */
   take(webhook: WebhookId, places: number): void {
     this.#free -= places
-    const holds = (this.#held.get(webhook) ?? 0) + places
-    if (holds === 0) this.#held.delete(webhook)
-    else this.#held.set(webhook, holds)
+    add(this.#held, webhook, places)
   }
 
-  setAside(places: number): void {
-    this.#free -= places
+  promise(reservation: Reservation): void {
+    this.#setAside(reservation, 1)
+  }
+
+  settle(reservation: Reservation): void {
+    this.#setAside(reservation, -1)
   }
 
   /** How long its latest attempt took. */
@@ -75,7 +93,20 @@ export class Places {
     if (this.#quick.size > quickMax && oldest.done !== true) this.#quick.delete(oldest.value)
   }
 
+  #setAside({ except, mostPerWebhook, places }: Reservation, sign: 1 | -1): void {
+    this.#free -= sign * places
+    this.#promised += sign * mostPerWebhook
+    for (const webhook of except) add(this.#leftOut, webhook, sign * mostPerWebhook)
+  }
+
   #share(free: number): number {
     return Math.min(this.#perWebhook, Math.ceil(free * shareOfFree))
   }
+}
+
+/** What is at none is forgotten. */
+const add = (counts: Map<WebhookId, number>, webhook: WebhookId, more: number): void => {
+  const count = (counts.get(webhook) ?? 0) + more
+  if (count === 0) counts.delete(webhook)
+  else counts.set(webhook, count)
 }

@@ -1,0 +1,136 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
+import * as Ids from "../../src/domain/Ids.ts"
+import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
+import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
+import { PersistenceError } from "../../src/persistence/Postgres.ts"
+import type { LeaseOffer, Stored } from "../../src/persistence/Publish.ts"
+import { Bulkhead } from "../../src/runtime/Bulkhead.ts"
+import { DeliveryQueue, remainingMs } from "../../src/runtime/DeliveryQueue.ts"
+import * as Lane from "../../src/runtime/FastLane.ts"
+import { FastLane } from "../../src/service/FastLane.ts"
+import { claimed } from "../support/Deliveries.ts"
+
+const places = 64
+
+const Parts = Lane.layer({ leaseSeconds: 30 }).pipe(
+  Layer.provideMerge(Layer.merge(
+    Bulkhead.layer({ places, placesPerWebhook: 8 }),
+    DeliveryQueue.layer(places).pipe(Layer.provide(Layer.mock(DeliveryStore, { release: () => Effect.void })))
+  ))
+)
+
+const free = Effect.flatMap(Bulkhead, (bulkhead) => bulkhead.free)
+const depth = Effect.flatMap(DeliveryQueue, (queue) => queue.depth)
+
+const stored = (leased: ReadonlyArray<ClaimedDelivery>): Stored => ({
+  published: [],
+  leased,
+  waiting: [],
+  circuitOpen: []
+})
+
+const send = <E>(events: number, publish: (offer: LeaseOffer | null) => Effect.Effect<Stored, E>) =>
+  Effect.flatMap(FastLane, (lane) => lane.send(events, publish))
+
+/** Leases under the offer's token as many of a new webhook's as these events have. */
+const leasing = (offer: LeaseOffer | null, count: number) =>
+  Effect.gen(function*() {
+    if (offer === null) return stored([])
+    const webhookId = yield* Ids.make("WebhookId")
+    return stored(yield* Effect.replicateEffect(claimed({ leaseToken: offer.token, webhookId }), count))
+  })
+
+const away = new PersistenceError({ operation: "EventStore.publish", cause: "away" })
+
+describe("FastLane", () => {
+  it.scoped("hands what a publish leased to the dispatcher, with the lease counted from before the publish", () =>
+    Effect.gen(function*() {
+      const answer = yield* Effect.fork(send(2, (offer) => Effect.delay(leasing(offer, 2), "3 seconds")))
+      yield* TestClock.adjust("3 seconds")
+      const { leased } = yield* Fiber.join(answer)
+      assert.strictEqual(yield* free, places - 2)
+      const queue = yield* DeliveryQueue
+      const handed = yield* Effect.replicateEffect(queue.take, 2)
+      assert.deepStrictEqual(handed.map(({ delivery }) => delivery), leased)
+      assert.deepStrictEqual(yield* Effect.forEach(handed, remainingMs), [27_000, 27_000])
+    }).pipe(Effect.provide(Parts)))
+
+  it.scoped("offers as many places as it sets aside, a token of its own each time, and no full webhook", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead
+      const full = yield* Ids.make("WebhookId")
+      yield* bulkhead.enter([], Array.from({ length: 8 }, () => full))
+      const offers: Array<LeaseOffer | null> = []
+      for (let i = 0; i < 2; i++) {
+        yield* send(3, (offer) =>
+          Effect.map(free, (left) => {
+            offers.push(offer)
+            assert.strictEqual(places - 8 - left, offer?.most)
+            return stored([])
+          }).pipe(Effect.provideService(Bulkhead, bulkhead)))
+      }
+      const [first, second] = offers
+      assert.deepInclude(first, { seconds: 30, mostPerWebhook: 3, except: [full] })
+      assert.notStrictEqual(first?.token, second?.token)
+      assert.strictEqual(yield* free, places - 8)
+    }).pipe(Effect.provide(Parts)))
+
+  it.scoped("gives all places back when a publish fails, or dies, and answers as it did", () =>
+    Effect.gen(function*() {
+      const failed = yield* Effect.exit(send(5, () => Effect.fail(away)))
+      assert.deepStrictEqual(failed, Exit.fail(away))
+      const died = yield* Effect.exit(send(5, () => Effect.die("a bug")))
+      assert.deepStrictEqual(died, Exit.die("a bug"))
+      assert.strictEqual(yield* free, places)
+      assert.strictEqual(yield* depth, 0)
+    }).pipe(Effect.provide(Parts)))
+
+  it.scoped("hands over what was leased though its publisher was interrupted meanwhile", () =>
+    Effect.gen(function*() {
+      const begun = yield* Deferred.make<void>()
+      const publisher = yield* Effect.fork(send(1, (offer) =>
+        Effect.zipRight(Deferred.succeed(begun, undefined), Effect.delay(leasing(offer, 1), "1 second"))))
+      yield* Deferred.await(begun)
+      const interrupting = yield* Effect.fork(Fiber.interrupt(publisher))
+      yield* TestClock.adjust("999 millis")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(interrupting)))
+      yield* TestClock.adjust("1 millis")
+      yield* Fiber.join(interrupting)
+      assert.strictEqual(yield* depth, 1)
+      assert.strictEqual(yield* free, places - 1)
+    }).pipe(Effect.provide(Parts)))
+
+  it.scoped("publishes without an offer where there is no room, and has it again when there is", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead
+      const others = yield* Effect.replicateEffect(Ids.make("WebhookId"), places * 3 / 4)
+      yield* bulkhead.enter([], others)
+      const offered = Effect.gen(function*() {
+        let most: number | null = null
+        yield* send(1, (offer) => {
+          most = offer?.most ?? null
+          return Effect.succeed(stored([]))
+        })
+        return most
+      })
+      assert.isNull(yield* offered)
+      yield* Effect.forEach(others.slice(0, 4), (webhook) => bulkhead.leave(webhook, 5))
+      assert.strictEqual(yield* offered, 4)
+    }).pipe(Effect.provide(Parts)))
+
+  it.scoped("closed, leases nothing", () =>
+    Effect.gen(function*() {
+      const offers: Array<LeaseOffer | null> = []
+      const answer = stored([])
+      assert.strictEqual(
+        yield* send(1, (offer) =>
+          Effect.sync(() => {
+            offers.push(offer)
+            return answer
+          })),
+        answer
+      )
+      assert.deepStrictEqual(offers, [null])
+    }).pipe(Effect.provide(Lane.layerClosed)))
+})
