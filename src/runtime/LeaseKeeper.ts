@@ -45,12 +45,12 @@ const make = ({ leaseSeconds }: { readonly leaseSeconds: number }) =>
       Effect.gen(function*() {
         const since = yield* Clock.currentTimeNanos
         const standing = yield* store.prolong(leases, leaseSeconds)
+        let lost = 0
         for (const { id, leaseToken } of leases) {
           if (kept.get(id)?.leaseToken !== leaseToken) continue
           if (standing.has(id)) kept.set(id, { id, leaseToken, since })
-          else kept.delete(id)
+          else if (kept.delete(id)) lost++
         }
-        const lost = leases.length - standing.size
         if (lost > 0) yield* Effect.logWarning("leases ended before they were prolonged", { count: lost })
       })
 
