@@ -50,7 +50,7 @@ layer(Endpoints.layer, Stores.options)("An open circuit", (it) => {
       const probes = claims.flat()
       assert.deepStrictEqual(probes.map(({ probe }) => probe), [true])
       assert.strictEqual(probes[0]?.id, (yield* Endpoints.deliveriesOf(id)).at(-1)?.id, "its oldest")
-      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "half_open", seconds: 30 })
+      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "half_open", seconds: 40 })
       assert.lengthOf((yield* Endpoints.publish(client, 1)).leased, 0)
       const holds = (yield* Endpoints.deliveriesOf(id)).map(({ hold }) => hold)
       assert.deepStrictEqual(holds, ["circuit", "circuit", "circuit", "circuit", "circuit", null])
@@ -83,7 +83,7 @@ layer(Endpoints.layer, Stores.options)("An open circuit", (it) => {
       assert.lengthOf(yield* Endpoints.claim(id), 0)
       yield* passTime(client, 2)
       assert.strictEqual(yield* Effect.flatMap(DeliveryStore, (store) => store.reclaimExpired), 1)
-      yield* passTime(client, 3)
+      yield* passTime(client, 9)
       const [second, ...others] = yield* Endpoints.claim(id)
       assert.isTrue(second?.probe)
       assert.notStrictEqual(second?.id, first?.id, "what may have ended that node is not the next")
@@ -118,9 +118,9 @@ layer(Endpoints.layer, Stores.options)("An open circuit", (it) => {
       yield* Endpoints.open(client, id)
       yield* passTime(client, 30)
       yield* Endpoints.fail(yield* Endpoints.claim(id), Endpoints.refused("local_resource"))
-      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "half_open", openings: 1, seconds: 30 })
+      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "half_open", openings: 1, seconds: 40 })
       assert.lengthOf(yield* Endpoints.claim(id), 0)
-      yield* passTime(client, 30)
+      yield* passTime(client, 40)
       assert.lengthOf(yield* Endpoints.claim(id), 1)
     }))
 
@@ -155,7 +155,13 @@ layer(Endpoints.layer, Stores.options)("A circuit", (it) => {
       })
       const won = yield* Effect.forEach(
         changes,
-        (change) => change === null ? Effect.dieMessage("no change") : store.change(id, Circuit.closed, change),
+        (change) =>
+          change === null
+            ? Effect.dieMessage("no change")
+            : Effect.map(
+              store.change([{ ...change, webhookId: id, from: Circuit.closed }]),
+              (changed) => changed.has(id)
+            ),
         { concurrency: "unbounded" }
       )
       assert.sameMembers(won, [true, false])

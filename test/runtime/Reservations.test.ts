@@ -2,7 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FastCheck } from "effect"
 import * as Ids from "../../src/domain/Ids.ts"
-import { type Allotment, Bulkhead, type BulkheadOptions, type Reservation } from "../../src/runtime/Bulkhead.ts"
+import { type Allotment, Bulkhead } from "../../src/runtime/Bulkhead.ts"
+import type { PlacesOptions, Reservation } from "../../src/runtime/Places.ts"
 
 const options = FastCheck.record({
   places: FastCheck.integer({ min: 1, max: 300 }),
@@ -70,7 +71,7 @@ const run = (world: World, { events, kind, ms, order, which }: Step) =>
 const count = (webhooks: ReadonlyArray<Ids.WebhookId>, wanted: Ids.WebhookId) =>
   webhooks.reduce((sum, webhook) => webhook === wanted ? sum + 1 : sum, 0)
 
-const check = ({ bulkhead, claiming, inHand, publishing, webhooks }: World, options: BulkheadOptions) =>
+const check = ({ bulkhead, claiming, inHand, publishing, webhooks }: World, options: PlacesOptions) =>
   Effect.gen(function*() {
     const allotted = claiming.flat()
     const taken = allotted.reduce((sum, { most }) => sum + most, 0) +
@@ -94,7 +95,7 @@ const settleAll = ({ bulkhead, claiming, inHand, publishing }: World) =>
   })
 
 describe("Reservations", () => {
-  const holds = (given: BulkheadOptions, steps: ReadonlyArray<Step>) =>
+  const holds = (given: PlacesOptions, steps: ReadonlyArray<Step>) =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead
       const webhooks = yield* Effect.replicateEffect(Ids.make("WebhookId"), 6)
