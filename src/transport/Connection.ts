@@ -11,7 +11,9 @@ import * as Exit from "effect/Exit"
 import { constVoid } from "effect/Function"
 import * as Runtime from "effect/Runtime"
 import type { EventEmitter } from "node:events"
+import type { Socket } from "node:net"
 import { performance } from "node:perf_hooks"
+import { TLSSocket } from "node:tls"
 import { type buildConnector, Client, type Dispatcher } from "undici"
 import type { Connector, Phase, Progress } from "./Connector.ts"
 
@@ -35,6 +37,7 @@ const headerBytesMax = 16_384
 interface Opened {
   readonly at: number
   readonly address: string | null
+  readonly certificateExpiresAt: number | null
   requests: number
 }
 
@@ -76,6 +79,11 @@ export class Connection {
     return this.#opened?.address ?? null
   }
 
+  /** Unix milliseconds at which the peer's certificate ends; null without TLS. */
+  get certificateExpiresAt(): number | null {
+    return this.#opened?.certificateExpiresAt ?? null
+  }
+
   /** Whether the socket carried a request before the present one. */
   get isReused(): boolean {
     return this.#opened !== null && this.#opened.requests > 1
@@ -113,7 +121,12 @@ export class Connection {
       {
         onExit: Exit.match({
           onSuccess: (socket) => {
-            this.#opened = { at: performance.now(), address: socket.remoteAddress ?? null, requests: 0 }
+            this.#opened = {
+              at: performance.now(),
+              address: socket.remoteAddress ?? null,
+              certificateExpiresAt: certificateEnd(socket),
+              requests: 0
+            }
             callback(null, socket)
           },
           onFailure: (cause) => {
@@ -124,6 +137,11 @@ export class Connection {
       }
     )
   }
+}
+
+const certificateEnd = (socket: Socket): number | null => {
+  const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined
+  return certificate === undefined ? null : Date.parse(certificate.validTo)
 }
 
 const toError = (failure: unknown): Error => failure instanceof Error ? failure : new Error(String(failure))

@@ -121,6 +121,7 @@ export class Flight implements Dispatcher.DispatchHandler {
       startedAt,
       durationMs: Math.round(performance.now() - this.#began),
       peerAddress: connection.peerAddress,
+      certificateExpiresAt: connection.certificateExpiresAt,
       secure,
       reused: connection.isReused,
       responding: this.#responding,

@@ -9,6 +9,7 @@ export interface Seen extends Circumstances {
   readonly startedAt: number
   readonly durationMs: number
   readonly peerAddress: string | null
+  readonly certificateExpiresAt: number | null
   readonly status: number | null
   readonly headers: Record<string, string>
   readonly retryAfter: string | null
@@ -44,7 +45,7 @@ const exchangeOf = (seen: Seen, error: string | null): Exchange =>
     body: seen.body,
     bodyTruncated: seen.bodyTruncated,
     bodyError: error,
-    certificateExpiresAt: null
+    certificateExpiresAt: seen.certificateExpiresAt
   }, unchecked)
 
 const failure = (

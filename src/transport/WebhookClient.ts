@@ -137,6 +137,7 @@ const unsent = (startedAt: number, error: unknown): Seen => ({
   startedAt,
   durationMs: 0,
   peerAddress: null,
+  certificateExpiresAt: null,
   secure: false,
   reused: false,
   responding: false,

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { X509Certificate } from "node:crypto"
 import type * as https from "node:https"
 import * as Certificates from "../support/Certificates.ts"
 import * as DnsServer from "../support/DnsServer.ts"
@@ -37,6 +38,23 @@ describe("WebhookClient: TLS", () => {
         yield* Transport.post(`https://127.0.0.1:${receiver.port}/`, Transport.patient)
       }).pipe(Effect.provide(client))
       assert.strictEqual(yield* receiver.connections, 2)
+    }))
+
+  it.scoped("says when the certificate ends, also of a connection that is used again", () =>
+    Effect.gen(function*() {
+      const { authority, client } = yield* world
+      const certificate = yield* Certificates.signedBy(authority, { names, days: [-1, 5] })
+      const ends = Date.parse(new X509Certificate(certificate.cert).validTo)
+      const receiver = yield* ScriptedReceiver.make([{ status: 200 }, { status: 500 }], { tls: certificate })
+      const plain = yield* ScriptedReceiver.make()
+      yield* Effect.gen(function*() {
+        const url = `https://hooks.test:${receiver.port}/`
+        assert.strictEqual((yield* Transport.post(url, Transport.patient)).certificateExpiresAt, ends)
+        const { exchange } = yield* Transport.failure(url, Transport.patient)
+        assert.deepInclude(exchange, { status: 500, certificateExpiresAt: ends })
+        assert.isNull((yield* Transport.post(plain.url(), Transport.patient)).certificateExpiresAt)
+      }).pipe(Effect.provide(client))
+      assert.strictEqual(yield* receiver.connections, 1)
     }))
 
   for (const [days, name] of [[[-20, -10], "tls_expired"], [[10, 20], "tls_not_yet_valid"]] as const) {
