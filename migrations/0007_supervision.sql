@@ -4,6 +4,8 @@
 ALTER TABLE webhooks
   -- Since when every charged attempt has failed; null while the latest one succeeded.
   ADD COLUMN failing_since           timestamptz,
+  -- Of the latest charged attempt; null while it succeeded.
+  ADD COLUMN last_error_class        text,
   -- Open: until when nothing is sent. Half open: until when the probe may take. Null while closed.
   ADD COLUMN circuit_until           timestamptz,
   -- Openings since it was last closed for good: each doubles the pause.
@@ -20,6 +22,8 @@ ALTER TABLE webhooks
   -- When AutoHealing looks next at a webhook that was switched off for failures, and how often it has.
   ADD COLUMN heal_at                 timestamptz,
   ADD COLUMN healing_attempts        integer NOT NULL DEFAULT 0,
+  -- When the next periodic check is due, unless there is traffic until then.
+  ADD COLUMN check_at                timestamptz NOT NULL DEFAULT now(),
   ADD COLUMN last_check_at           timestamptz,
   ADD COLUMN last_check_result       text CHECK (last_check_result IN ('healthy', 'unhealthy')),
   ADD COLUMN last_check_error_class  text,
@@ -29,8 +33,22 @@ ALTER TABLE webhooks
   ADD CONSTRAINT webhooks_deactivation_reason_check CHECK (deactivation_reason IN ('owner', 'gone', 'failures')),
   ADD CHECK ((circuit = 'closed') = (circuit_until IS NULL));
 
-CREATE INDEX webhooks_failing ON webhooks (failing_since) WHERE failing_since IS NOT NULL AND deleted_at IS NULL;
-CREATE INDEX webhooks_healing ON webhooks (heal_at) WHERE heal_at IS NOT NULL;
+-- Whether the window's attempts took half a second each or more: the few among which the Monitor looks for slow endpoints.
+-- The window itself changes with every batch of outcomes and is in no index, so that the rows stay on their page.
+ALTER TABLE webhooks
+  ADD COLUMN is_slow boolean NOT NULL
+    GENERATED ALWAYS AS (window_attempts >= 5 AND window_duration_ms >= 500 * window_attempts) STORED;
+
+-- What the Monitor, AutoHealing and the HealthCheckWorker look for, however many webhooks there are.
+CREATE INDEX webhooks_failing ON webhooks (failing_since)
+  WHERE failing_since IS NOT NULL AND is_active AND deleted_at IS NULL;
+CREATE INDEX webhooks_slow ON webhooks (id) WHERE is_slow AND is_active AND deleted_at IS NULL;
+CREATE INDEX webhooks_healing ON webhooks (heal_at) WHERE heal_at IS NOT NULL AND deleted_at IS NULL;
+CREATE INDEX webhooks_checking ON webhooks (check_at) WHERE is_active AND deleted_at IS NULL;
+CREATE INDEX webhooks_by_certificate ON webhooks (certificate_expires_at)
+  WHERE certificate_expires_at IS NOT NULL AND is_active AND deleted_at IS NULL;
+CREATE INDEX webhooks_by_secret_expiry ON webhooks (secret_expires_at)
+  WHERE secret_expires_at IS NOT NULL AND is_active AND deleted_at IS NULL;
 
 -- Attempts in a row of which nobody knows what came: those of nodes that ended.
 ALTER TABLE deliveries ADD COLUMN unknown_count integer NOT NULL DEFAULT 0;

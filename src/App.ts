@@ -24,6 +24,7 @@ import { DeliveryStore } from "./persistence/DeliveryStore.ts"
 import * as EmbeddedPostgres from "./persistence/EmbeddedPostgres.ts"
 import { EventStore } from "./persistence/EventStore.ts"
 import { EventTypeStore } from "./persistence/EventTypeStore.ts"
+import { HealthStore } from "./persistence/HealthStore.ts"
 import * as Migrations from "./persistence/Migrations.ts"
 import { Notifications } from "./persistence/Notifications.ts"
 import { Partitions } from "./persistence/Partitions.ts"
@@ -41,6 +42,7 @@ import { Courier } from "./service/Courier.ts"
 import { DeliveryLog } from "./service/DeliveryLog.ts"
 import { EventBus, EventBusPort } from "./service/EventBus.ts"
 import { EventTypes } from "./service/EventTypes.ts"
+import { Probe } from "./service/Probe.ts"
 import { Reencryption } from "./service/Reencryption.ts"
 import { Webhooks } from "./service/Webhooks.ts"
 import { WebhookService } from "./service/WebhookService.ts"
@@ -82,6 +84,7 @@ const stores = (config: AppConfig) =>
     DeliveryStore.layer,
     EventStore.layer({ idempotencyTtl: config.idempotencyTtl }),
     EventTypeStore.layer,
+    HealthStore.layer,
     Notifications.layer,
     Retention.layer,
     SealedStore.layer,
@@ -120,7 +123,8 @@ const services = (config: AppConfig) =>
       retryCount: config.retryPolicy.maxAttempts,
       timeoutMs: config.httpTimeoutMs
     })),
-    Layer.provideMerge(Layer.mergeAll(Audit.layer, Courier.layer, Reencryption.layer))
+    Layer.provideMerge(Layer.mergeAll(Audit.layer, Probe.layer, Reencryption.layer)),
+    Layer.provideMerge(Courier.layer)
   )
 
 const actorsOptions = (config: AppConfig): Actors.ActorsOptions => ({

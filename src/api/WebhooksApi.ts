@@ -4,7 +4,9 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
 import { CircuitState } from "../domain/Circuit.ts"
+import { ErrorClass } from "../domain/DeliveryError.ts"
 import { EventTypeName } from "../domain/EventType.ts"
+import { CheckResult, HealthStatus } from "../domain/Health.ts"
 import { ClientId } from "../domain/Ids.ts"
 import { JsonObject } from "../domain/Json.ts"
 import * as Webhook from "../domain/Webhook.ts"
@@ -54,12 +56,30 @@ const RegisteredResource = SnakeCase.struct({ ...withSecretFields, warnings: War
 
 const RotatedResource = SnakeCase.struct(withSecretFields).annotations({ identifier: "RotatedWebhook" })
 
+const NullableMoment = Schema.NullOr(Schema.DateTimeUtc)
+
 const HealthResource = SnakeCase.struct({
-  status: Schema.Literal("healthy", "failing", "inactive", "unknown"),
-  lastSuccess: Schema.NullOr(Schema.DateTimeUtc),
-  lastFailure: Schema.NullOr(Schema.DateTimeUtc),
+  status: HealthStatus,
+  lastSuccess: NullableMoment,
+  lastFailure: NullableMoment,
   consecutiveFailures: Schema.Int,
-  circuit: CircuitState
+  failingSince: NullableMoment.annotations({ description: "Since when every attempt has failed." }),
+  circuit: CircuitState,
+  circuitUntil: NullableMoment.annotations({
+    description: "Until when an open circuit sends nothing, or a half-open one waits for its probe."
+  }),
+  deactivationReason: Webhook.Webhook.fields.deactivationReason,
+  nextProbeAt: NullableMoment.annotations({
+    description: "When a webhook that was switched off for failures is pinged next, to be switched on if it answers."
+  }),
+  lastCheck: Schema.NullOr(SnakeCase.struct({
+    at: Schema.DateTimeUtc,
+    result: CheckResult,
+    errorClass: Schema.NullOr(ErrorClass)
+  })).annotations({ description: "The latest ping, by hand or periodic. It counts as no delivery." }),
+  certificateExpiresAt: NullableMoment.annotations({
+    description: "When the certificate that the endpoint showed last ends."
+  })
 }).annotations({ identifier: "WebhookHealth" })
 
 const TestEvent = SnakeCase.input({

@@ -2,7 +2,7 @@ import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as Effect from "effect/Effect"
 import { WebhookId } from "../domain/Ids.ts"
 import type { Webhook } from "../domain/Webhook.ts"
-import type { Registered } from "../service/Definitions.ts"
+import type { Health, Registered } from "../service/Definitions.ts"
 import { WebhookService } from "../service/WebhookService.ts"
 import { Admission } from "./Admission.ts"
 import { Api } from "./Api.ts"
@@ -46,14 +46,7 @@ export const layer = HttpApiBuilder.group(Api, "webhooks", (handlers) =>
           about(path, (caller, id) => webhooks.rotateSecret(caller, id, payload)),
           withSecret
         ))
-      .handle("health", ({ path }) =>
-        Effect.map(about(path, webhooks.health), ({ status, webhook }) => ({
-          status,
-          lastSuccess: webhook.lastSuccessfulDeliveryAt,
-          lastFailure: webhook.lastFailureAt,
-          consecutiveFailures: webhook.failureCount,
-          circuit: webhook.circuit
-        })))
+      .handle("health", ({ path }) => Effect.map(about(path, webhooks.health), health))
       .handle("ping", ({ path }) =>
         Effect.zipRight(
           NoBody.expected,
@@ -77,5 +70,22 @@ const resource = ({ headerNames, ...webhook }: Webhook): WebhookResource => ({
   ...webhook,
   headers: Object.fromEntries(headerNames.map((name) => [name, mask]))
 })
+
+const health = ({ status, webhook }: Health) => {
+  const { lastCheckAt: at, lastCheckErrorClass: errorClass, lastCheckResult: result } = webhook
+  return {
+    status,
+    lastSuccess: webhook.lastSuccessfulDeliveryAt,
+    lastFailure: webhook.lastFailureAt,
+    consecutiveFailures: webhook.failureCount,
+    failingSince: webhook.failingSince,
+    circuit: webhook.circuit,
+    circuitUntil: webhook.circuitUntil,
+    deactivationReason: webhook.deactivationReason,
+    nextProbeAt: webhook.healAt,
+    lastCheck: at === null || result === null ? null : { at, result, errorClass },
+    certificateExpiresAt: webhook.certificateExpiresAt
+  }
+}
 
 const withSecret = ({ secret, webhook }: Registered) => ({ ...resource(webhook), secret })

@@ -141,7 +141,7 @@ export const record = (
       FROM recorded r JOIN outcome o USING (position) GROUP BY r.webhook_id
     ), tail AS (
       -- Failures in a row at the end of the batch.
-      SELECT r.webhook_id, count(*)::int AS failures
+      SELECT r.webhook_id, count(*)::int AS failures, (array_agg(o.error_class ORDER BY o.position DESC))[1] AS error_class
       FROM recorded r JOIN outcome o USING (position) JOIN tally t ON t.webhook_id = r.webhook_id
       WHERE o.result <> 'success' AND o.counted AND o.position > coalesce(t.last_success, 0)
       GROUP BY r.webhook_id
@@ -152,6 +152,9 @@ export const record = (
           WHEN t.in_a_row = 0 AND t.last_success IS NOT NULL THEN NULL
           WHEN t.in_a_row > 0 AND (t.last_success IS NOT NULL OR w.failing_since IS NULL) THEN now()
           ELSE w.failing_since END,
+        last_error_class = CASE
+          WHEN t.in_a_row > 0 THEN t.error_class
+          WHEN t.last_success IS NULL THEN w.last_error_class END,
         window_started_at = CASE WHEN t.is_fresh THEN now() ELSE w.window_started_at END,
         window_attempts = CASE WHEN t.is_fresh THEN 0 ELSE w.window_attempts END + t.successes + t.failures,
         window_failures = CASE WHEN t.is_fresh THEN 0 ELSE w.window_failures END + t.failures,
@@ -163,7 +166,7 @@ export const record = (
         is_active = w.is_active AND NOT coalesce(t.gone, false),
         deactivation_reason = CASE WHEN w.is_active AND t.gone THEN 'gone' ELSE w.deactivation_reason END
       FROM (
-        SELECT t.*, coalesce(f.failures, 0) AS in_a_row,
+        SELECT t.*, coalesce(f.failures, 0) AS in_a_row, f.error_class,
           v.window_started_at < now() - make_interval(secs => ${windowSeconds}) AS is_fresh
         FROM tally t JOIN webhooks v ON v.id = t.webhook_id LEFT JOIN tail f ON f.webhook_id = t.webhook_id
       ) t

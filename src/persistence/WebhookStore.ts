@@ -14,7 +14,7 @@ import { Webhook } from "../domain/Webhook.ts"
 import { Timestamp, WebhookUuid } from "./Columns.ts"
 import { PersistenceError, transaction } from "./Postgres.ts"
 
-const WebhookRow = Schema.Struct({
+export const WebhookRow = Schema.Struct({
   ...Webhook.fields,
   id: WebhookUuid,
   lastSuccessfulDeliveryAt: Schema.NullOr(Timestamp),
@@ -25,7 +25,7 @@ const WebhookRow = Schema.Struct({
   updatedAt: Timestamp
 })
 
-const Sealed = Schema.NullOr(Schema.Uint8ArrayFromSelf)
+export const Sealed = Schema.NullOr(Schema.Uint8ArrayFromSelf)
 
 /** What the service decides of a webhook. The sealed columns are ciphertext. */
 const Definition = Schema.Struct({
@@ -134,7 +134,8 @@ const update = (sql: SqlClient.SqlClient) =>
           timeout_ms = ${w.timeoutMs}, updated_at = now(),
           deactivated_at = CASE WHEN ${w.isActive} THEN NULL WHEN is_active THEN now() ELSE deactivated_at END,
           (failure_count, failing_since, circuit, circuit_until, circuit_openings, circuit_ramp,
-            circuit_ramp_successes, window_attempts, window_failures, window_duration_ms, healing_attempts, heal_at
+            circuit_ramp_successes, window_attempts, window_failures, window_duration_ms, healing_attempts, heal_at,
+            last_error_class, certificate_expires_at
           ) = (
             SELECT CASE WHEN anew THEN 0 ELSE failure_count END, CASE WHEN NOT anew THEN failing_since END,
               CASE WHEN anew THEN 'closed' ELSE circuit END, CASE WHEN NOT anew THEN circuit_until END,
@@ -142,7 +143,8 @@ const update = (sql: SqlClient.SqlClient) =>
               CASE WHEN anew THEN 0 ELSE circuit_ramp_successes END, CASE WHEN anew THEN 0 ELSE window_attempts END,
               CASE WHEN anew THEN 0 ELSE window_failures END, CASE WHEN anew THEN 0 ELSE window_duration_ms END,
               CASE WHEN anew THEN 0 ELSE healing_attempts END,
-              CASE WHEN ${w.deactivationReason}::text = 'failures' THEN CASE WHEN anew THEN now() ELSE heal_at END END
+              CASE WHEN ${w.deactivationReason}::text = 'failures' THEN CASE WHEN anew THEN now() ELSE heal_at END END,
+              CASE WHEN NOT anew THEN last_error_class END, CASE WHEN url = ${w.url} THEN certificate_expires_at END
             FROM (SELECT (${w.isActive} AND NOT is_active) OR url <> ${w.url} AS anew) a
           )
         WHERE id = ${w.id} AND client_id = ${w.clientId}

@@ -6,11 +6,13 @@ import type * as Redacted from "effect/Redacted"
 import * as Struct from "effect/Struct"
 import type { Change } from "../domain/Audit.ts"
 import { type Caller, reach } from "../domain/Client.ts"
+import { type HealthStatus, statusOf, type Watched } from "../domain/Health.ts"
 import * as Ids from "../domain/Ids.ts"
 import type { ClientId, WebhookId } from "../domain/Ids.ts"
 import type { Page, PageRequest } from "../domain/Page.ts"
 import type { Forbidden, Invalid, Issue, NotFound } from "../domain/Refusal.ts"
 import type { Webhook } from "../domain/Webhook.ts"
+import { HealthStore } from "../persistence/HealthStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import {
   type Definition,
@@ -43,10 +45,10 @@ export interface Registered {
   readonly secret: Redacted.Redacted
 }
 
-/** How a webhook is doing. `unknown` until anything was sent. */
+/** How a webhook is doing, and what is known of its endpoint. */
 export interface Health {
-  readonly status: "healthy" | "failing" | "inactive" | "unknown"
-  readonly webhook: Webhook
+  readonly status: HealthStatus
+  readonly webhook: Watched
 }
 
 type Refused = Forbidden | NotFound | PersistenceError
@@ -80,6 +82,7 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
   Effect.gen(function*() {
     const context = yield* Effect.context<SecretBox | UrlGuard>()
     const audit = yield* Audit
+    const endpoints = yield* HealthStore
     const store = yield* WebhookStore
     const signals = yield* Signals
     const knownClient = yield* makeKnownClient
@@ -97,7 +100,7 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
       )
 
     return {
-      ...queries(store),
+      ...queries(store, endpoints),
       register: Effect.fn("WebhookService.register")(function*(caller, input) {
         yield* authorize(caller, "write")
         const clientId = yield* knownClient(caller, input.clientId)
@@ -147,7 +150,7 @@ export const make = (defaults: Registration.RegistrationDefaults) =>
   })
 
 /** What is sealed stays here: a webhook is shown without it. */
-const queries = (store: Context.Tag.Service<WebhookStore>) => {
+const queries = (store: Context.Tag.Service<WebhookStore>, endpoints: Context.Tag.Service<HealthStore>) => {
   const get = (caller: Caller, id: WebhookId) =>
     Effect.flatMap(store.find(reach(caller), id), found("webhook", id)).pipe(
       Effect.map(Struct.omit("headersSealed", "previousSecretSealed", "readAt", "secretSealed"))
@@ -160,14 +163,8 @@ const queries = (store: Context.Tag.Service<WebhookStore>) => {
     }),
     health: Effect.fn("WebhookService.health")(function*(caller, id) {
       yield* authorize(caller, "read")
-      const webhook = yield* get(caller, id)
-      return { status: healthOf(webhook), webhook }
+      const webhook = yield* Effect.flatMap(endpoints.find(reach(caller), id), found("webhook", id))
+      return { status: statusOf(webhook), webhook }
     })
   } satisfies Partial<Definitions>
-}
-
-const healthOf = (webhook: Webhook): Health["status"] => {
-  if (!webhook.isActive) return "inactive"
-  if (webhook.failureCount > 0) return "failing"
-  return webhook.lastSuccessfulDeliveryAt === null ? "unknown" : "healthy"
 }

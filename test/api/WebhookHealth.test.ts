@@ -2,6 +2,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Queue } from "effect"
 import * as Rows from "../support/ApiRows.ts"
 import { ApiTest, expectProblem, expectStatus, layer as Api } from "../support/ApiTest.ts"
+import { conduct, switchedOff } from "../support/Conduct.ts"
 
 const moment = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
@@ -12,8 +13,19 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Webhook health
       const receiver = yield* Rows.receiver({ status: 200 }, { status: 500 }, { status: 503 }, { status: 204 })
       const { id } = yield* Rows.register(client, { url: receiver.url() })
       const health = Rows.read(viewer, `/api/webhooks/${id}/health`)
-      const never = { last_success: null, last_failure: null, consecutive_failures: 0, circuit: "closed" }
-      assert.deepStrictEqual(yield* health, { status: "unknown", ...never })
+      assert.deepStrictEqual(yield* health, {
+        status: "unknown",
+        last_success: null,
+        last_failure: null,
+        consecutive_failures: 0,
+        failing_since: null,
+        circuit: "closed",
+        circuit_until: null,
+        deactivation_reason: null,
+        next_probe_at: null,
+        last_check: null,
+        certificate_expires_at: null
+      })
       yield* Rows.deliver(client, "deal.won")
       const healthy = yield* health
       assert.match(healthy.last_success, moment)
@@ -22,6 +34,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Webhook health
       yield* Rows.deliver(client, "deal.won")
       const failing = yield* health
       assert.match(failing.last_failure, moment)
+      assert.match(failing.failing_since, moment)
       assert.deepInclude(failing, { status: "failing", consecutive_failures: 2, last_success: healthy.last_success })
       yield* Rows.deliver(client, "deal.won")
       const recovered = yield* health
@@ -78,6 +91,38 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Webhook health
       assert.deepInclude(headers, { "x-own": "kept", "x-event-type": "webhook.ping", "x-webhook-id": id })
       assert.match(headers["x-signature"] ?? "", /^[0-9a-f]{64}$/)
       assert.isEmpty((yield* Rows.read(client, `/api/webhooks/${id}/deliveries`)).data, "it leaves no row")
+      const { last_check, last_success, status } = yield* Rows.read(client, `/api/webhooks/${id}/health`)
+      assert.match(last_check.at, moment)
+      assert.deepInclude(last_check, { result: "healthy", error_class: null })
+      assert.deepStrictEqual({ last_success, status }, { last_success: null, status: "healthy" })
+    }))
+
+  it.scoped("health says why nothing is sent, and until when", () =>
+    Effect.gen(function*() {
+      const { client } = yield* (yield* ApiTest).newTenant
+      const { id } = yield* Rows.register(client)
+      const health = Rows.read(client, `/api/webhooks/${id}/health`)
+      yield* conduct(id, { circuit: "'open'", circuit_until: "now() + interval '5 minutes'" })
+      const open = yield* health
+      assert.strictEqual(open.circuit, "open")
+      assert.match(open.circuit_until, moment)
+      yield* conduct(id, {
+        ...switchedOff,
+        heal_at: "'2035-01-01T00:00:00Z'",
+        certificate_expires_at: "'2034-01-01T00:00:00Z'"
+      })
+      assert.deepInclude(yield* health, {
+        status: "inactive",
+        deactivation_reason: "failures",
+        consecutive_failures: 20,
+        next_probe_at: "2035-01-01T00:00:00.000Z",
+        certificate_expires_at: "2034-01-01T00:00:00.000Z"
+      })
+      const { json } = yield* client.patch(`/api/webhooks/${id}`, { is_active: true })
+      assert.deepInclude(json, { is_active: true, deactivation_reason: null, failure_count: 0, circuit: "closed" })
+      assert.deepInclude(yield* health, { next_probe_at: null, failing_since: null, circuit_until: null })
+      yield* client.patch(`/api/webhooks/${id}`, { url: `${Rows.deadUrl}/elsewhere` })
+      assert.isNull((yield* health).certificate_expires_at, "it was another endpoint's")
     }))
 
   it.scoped("a ping that fails says how, with 200: the question was answered", () =>

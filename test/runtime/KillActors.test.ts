@@ -16,6 +16,7 @@ import { Supervisor } from "../../src/runtime/Supervisor.ts"
 import { Audit } from "../../src/service/Audit.ts"
 import { Courier } from "../../src/service/Courier.ts"
 import { EventBus, EventBusPort } from "../../src/service/EventBus.ts"
+import { Probe } from "../../src/service/Probe.ts"
 import { Reencryption } from "../../src/service/Reencryption.ts"
 import { WebhookService } from "../../src/service/WebhookService.ts"
 import { EncryptionKeys } from "../../src/signing/EncryptionKeys.ts"
@@ -140,6 +141,7 @@ const Service = Actors.layer(options).pipe(
   Layer.provideMerge(EventBusPort.layer),
   Layer.provideMerge(WebhookService.layer({ payloadBytesMax: 100_000, retryCount: 20, timeoutMs: 1_000 })),
   Layer.provideMerge(Actors.layerHandOver(options)),
+  Layer.provideMerge(Probe.layer),
   Layer.provide(Audit.layer),
   Layer.provideMerge(deadlyCourier.pipe(Layer.provide(Courier.layer))),
   Layer.provideMerge(deadlyReencryption.pipe(Layer.provide(Reencryption.layer))),

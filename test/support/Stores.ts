@@ -7,6 +7,7 @@ import { DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
 import { EventTypeStore } from "../../src/persistence/EventTypeStore.ts"
+import { HealthStore } from "../../src/persistence/HealthStore.ts"
 import { Notifications } from "../../src/persistence/Notifications.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
 import { Retention } from "../../src/persistence/Retention.ts"
@@ -22,6 +23,7 @@ export const layer = Layer.mergeAll(
   DeliveryStore.layer,
   EventStore.layer({ idempotencyTtl: "1 day" }),
   EventTypeStore.layer,
+  HealthStore.layer,
   Notifications.layer,
   Partitions.layer,
   Retention.layer,
