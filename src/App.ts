@@ -22,6 +22,7 @@ import { ClientStore } from "./persistence/ClientStore.ts"
 import { DeliveryHistory } from "./persistence/DeliveryHistory.ts"
 import { DeliveryStore } from "./persistence/DeliveryStore.ts"
 import * as EmbeddedPostgres from "./persistence/EmbeddedPostgres.ts"
+import { EndpointStore } from "./persistence/EndpointStore.ts"
 import { EventStore } from "./persistence/EventStore.ts"
 import { EventTypeStore } from "./persistence/EventTypeStore.ts"
 import { HealthStore } from "./persistence/HealthStore.ts"
@@ -82,6 +83,7 @@ const stores = (config: AppConfig) =>
     ClientStore.layer,
     DeliveryHistory.layer,
     DeliveryStore.layer,
+    EndpointStore.layer,
     EventStore.layer({ idempotencyTtl: config.idempotencyTtl }),
     EventTypeStore.layer,
     HealthStore.layer,
@@ -127,10 +129,9 @@ const services = (config: AppConfig) =>
     Layer.provideMerge(Courier.layer)
   )
 
-const actorsOptions = (config: AppConfig): Actors.ActorsOptions => ({
-  ...config.dispatcher,
-  enabled: config.enabled,
-  retryPolicy: config.retryPolicy,
+const actorsOptions = ({ dispatcher, ...config }: AppConfig): Actors.ActorsOptions => ({
+  ...dispatcher,
+  ...config,
   // For as long as an idempotency key is known, its first answer has to be there.
   retentionDays: Math.max(config.retentionDays, Math.ceil(Duration.toDays(config.idempotencyTtl)))
 })

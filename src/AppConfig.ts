@@ -137,6 +137,18 @@ export const AppConfig = Config.all({
     leaseSeconds: integer("LEASE_SECONDS", 6, 300, 30),
     pollIntervalMs: integer("POLL_INTERVAL_MS", 50, 60_000, 1_000)
   }).pipe(Config.nested("WEBHOOKS_DISPATCHER")),
+  autoDeactivation: Config.all({
+    enabled: flag("ENABLED", true),
+    failureThreshold: integer("FAILURE_THRESHOLD", 1, 1_000_000, 20),
+    minFailingMinutes: integer("MIN_FAILING_MINUTES", 0, 10_080, 15)
+  }).pipe(Config.nested("WEBHOOKS_AUTO_DEACTIVATION")),
+  healthCheckInterval: Config.map(integer("WEBHOOKS_HEALTH_CHECK_INTERVAL_MINUTES", 0, 10_080, 15), Duration.minutes),
+  alerts: Config.all({
+    // Below half a second nobody looks: `is_slow` of the webhooks.
+    latencyMs: integer("LATENCY_MS", 500, 20_000, 2_000),
+    certificateDays: integer("CERTIFICATE_DAYS", 0, 365, 14),
+    secretDays: integer("SECRET_DAYS", 0, 365, 7)
+  }).pipe(Config.nested("WEBHOOKS_ALERTS")),
   nameServers: list("WEBHOOKS_DNS_SERVERS", NameServer, []),
   url: Config.all({
     schemes: list("WEBHOOKS_ALLOWED_URL_SCHEMES", Schema.Literal("https", "http"), ["https"]),

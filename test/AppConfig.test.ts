@@ -39,7 +39,13 @@ const numbers: ReadonlyArray<
   ["WEBHOOKS_DISPATCHER_CONCURRENCY", 1, 4_096, (config) => config.dispatcher.concurrency],
   ["WEBHOOKS_DISPATCHER_CONCURRENCY_PER_WEBHOOK", 1, 1_024, (config) => config.dispatcher.concurrencyPerWebhook],
   ["WEBHOOKS_DISPATCHER_LEASE_SECONDS", 6, 300, (config) => config.dispatcher.leaseSeconds],
-  ["WEBHOOKS_DISPATCHER_POLL_INTERVAL_MS", 50, 60_000, (config) => config.dispatcher.pollIntervalMs]
+  ["WEBHOOKS_DISPATCHER_POLL_INTERVAL_MS", 50, 60_000, (config) => config.dispatcher.pollIntervalMs],
+  ["WEBHOOKS_AUTO_DEACTIVATION_FAILURE_THRESHOLD", 1, 1_000_000, (config) => config.autoDeactivation.failureThreshold],
+  ["WEBHOOKS_AUTO_DEACTIVATION_MIN_FAILING_MINUTES", 0, 10_080, (config) => config.autoDeactivation.minFailingMinutes],
+  ["WEBHOOKS_HEALTH_CHECK_INTERVAL_MINUTES", 0, 10_080, (config) => Duration.toMinutes(config.healthCheckInterval)],
+  ["WEBHOOKS_ALERTS_LATENCY_MS", 500, 20_000, (config) => config.alerts.latencyMs],
+  ["WEBHOOKS_ALERTS_CERTIFICATE_DAYS", 0, 365, (config) => config.alerts.certificateDays],
+  ["WEBHOOKS_ALERTS_SECRET_DAYS", 0, 365, (config) => config.alerts.secretDays]
 ]
 
 describe("AppConfig", () => {
@@ -70,6 +76,13 @@ describe("AppConfig", () => {
       assert.deepStrictEqual({ ...config.rateLimit }, { perSecond: 1_000, burst: 2_000 })
       assert.strictEqual(Duration.toSeconds(config.requestTimeout), 30)
       assert.strictEqual(config.dispatcher.leaseSeconds, 30)
+      assert.deepStrictEqual({ ...config.autoDeactivation }, {
+        enabled: true,
+        failureThreshold: 20,
+        minFailingMinutes: 15
+      })
+      assert.strictEqual(Duration.toMinutes(config.healthCheckInterval), 15)
+      assert.deepStrictEqual({ ...config.alerts }, { latencyMs: 2_000, certificateDays: 14, secretDays: 7 })
       assert.isTrue(Option.isNone(config.database.url))
       assert.isTrue(Option.isNone(config.encryptionKeys))
       assert.isTrue(Option.isNone(config.otlpEndpoint))

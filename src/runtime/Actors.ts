@@ -11,6 +11,7 @@
  *   Dispatcher       a pool of fibers, one attempt each
  *   LeaseKeeper      prolongs the leases of what is in hand
  *   OutcomeRecorder  writes attempts, deliveries and the webhooks' counters in batches, under the lease; decides on circuits
+ *   Monitor          switches off what keeps failing, raises and ends alerts
  *   Wakeups          tells other nodes what was committed here, and hears it of them
  *   CleanupWorker    partitions ahead of time and past the retention, old idempotency keys and secrets
  *   ReencryptionWorker  after a change of keys, seals what an older key sealed
@@ -21,6 +22,7 @@
  * ├─ OutcomeRecorder
  * ├─ Dispatcher
  * ├─ Scheduler
+ * ├─ Monitor
  * ├─ Wakeups
  * ├─ CleanupWorker
  * ├─ ReencryptionWorker
@@ -39,13 +41,14 @@ import * as Dispatcher from "./Dispatcher.ts"
 import * as EventListener from "./EventListener.ts"
 import * as FastLane from "./FastLane.ts"
 import { LeaseKeeper } from "./LeaseKeeper.ts"
+import * as Monitor from "./Monitor.ts"
 import { OutcomeRecorder } from "./OutcomeRecorder.ts"
 import * as ReencryptionWorker from "./ReencryptionWorker.ts"
 import * as Scheduler from "./Scheduler.ts"
 import type { BackoffPolicy } from "./Verdict.ts"
 import * as Wakeups from "./Wakeups.ts"
 
-export interface ActorsOptions {
+export interface ActorsOptions extends Monitor.MonitorOptions {
   /** False: events are taken in and kept, and nothing is sent. */
   readonly enabled: boolean
   /** Attempts under way at once, in all and to one webhook. */
@@ -66,6 +69,7 @@ export const layer = (options: ActorsOptions) =>
     Layer.provideMerge(ReencryptionWorker.layer),
     Layer.provideMerge(CleanupWorker.layer(options)),
     Layer.provideMerge(Wakeups.layer),
+    Layer.provideMerge(Monitor.layer(options)),
     Layer.provideMerge(options.enabled ? sending(options) : Layer.empty),
     Layer.provideMerge(OutcomeRecorder.layer),
     Layer.provideMerge(LeaseKeeper.layer(options))

@@ -43,6 +43,11 @@ export const partitionsDropped = Metric.counter(name("partitions.dropped.count")
   incremental: true
 })
 
+export const deactivated = Metric.counter(name("deactivated_due_to_failure.count"), {
+  description: "Webhooks switched off because they kept failing, by masked id",
+  incremental: true
+})
+
 /** Values of a tag that others choose: past so many they are all `other`. */
 const bounded = (most: number) => {
   const known = new Set<string>()
@@ -58,6 +63,11 @@ export const eventTypeTag = bounded(200)
 
 /** The host of a webhook's URL as a tag. */
 export const hostTag = bounded(200)
+
+const maskedTag = bounded(200)
+
+/** A webhook as a tag: enough to recognise it by, and not its id. */
+export const webhookTag = (id: string): string => maskedTag(`${id.slice(0, 4)}***${id.slice(-4)}`)
 
 /** The status group of an attempt: what an operator sorts attempts by. */
 export const statusGroup = (status: number | null, errorClass: string | null): string => {

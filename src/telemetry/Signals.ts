@@ -23,6 +23,10 @@ export type Signal = Data.TaggedEnum<{
     readonly status: Exclude<DeliveryStatus, "pending">
   }
   CircuitChanged: { readonly webhookId: WebhookId; readonly state: CircuitState }
+  /** It was switched off because it kept failing. */
+  WebhookDeactivated: { readonly webhookId: WebhookId }
+  /** It was switched on because it answers again. */
+  WebhookReactivated: { readonly webhookId: WebhookId }
 }>
 export const Signal = Data.taggedEnum<Signal>()
 

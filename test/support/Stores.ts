@@ -5,6 +5,7 @@ import { CircuitStore } from "../../src/persistence/CircuitStore.ts"
 import { ClientStore } from "../../src/persistence/ClientStore.ts"
 import { DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
+import { EndpointStore } from "../../src/persistence/EndpointStore.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
 import { EventTypeStore } from "../../src/persistence/EventTypeStore.ts"
 import { HealthStore } from "../../src/persistence/HealthStore.ts"
@@ -21,6 +22,7 @@ export const layer = Layer.mergeAll(
   ClientStore.layer,
   DeliveryHistory.layer,
   DeliveryStore.layer,
+  EndpointStore.layer,
   EventStore.layer({ idempotencyTtl: "1 day" }),
   EventTypeStore.layer,
   HealthStore.layer,
