@@ -25,6 +25,7 @@ import * as EmbeddedPostgres from "./persistence/EmbeddedPostgres.ts"
 import { EndpointStore } from "./persistence/EndpointStore.ts"
 import { EventStore } from "./persistence/EventStore.ts"
 import { EventTypeStore } from "./persistence/EventTypeStore.ts"
+import { HealingStore } from "./persistence/HealingStore.ts"
 import { HealthStore } from "./persistence/HealthStore.ts"
 import * as Migrations from "./persistence/Migrations.ts"
 import { Notifications } from "./persistence/Notifications.ts"
@@ -86,6 +87,7 @@ const stores = (config: AppConfig) =>
     EndpointStore.layer,
     EventStore.layer({ idempotencyTtl: config.idempotencyTtl }),
     EventTypeStore.layer,
+    HealingStore.layer,
     HealthStore.layer,
     Notifications.layer,
     Retention.layer,

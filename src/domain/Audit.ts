@@ -16,6 +16,7 @@ export const AuditAction = Schema.Literal(
   "webhook.created",
   "webhook.deactivated",
   "webhook.deleted",
+  "webhook.reactivated",
   "webhook.secret_revealed",
   "webhook.secret_rotated",
   "webhook.updated"

@@ -12,6 +12,8 @@
  *   LeaseKeeper      prolongs the leases of what is in hand
  *   OutcomeRecorder  writes attempts, deliveries and the webhooks' counters in batches, under the lease; decides on circuits
  *   Monitor          switches off what keeps failing, raises and ends alerts
+ *   AutoHealing      pings what was switched off for failures, and switches it on when it answers
+ *   HealthCheckWorker  pings what heard nothing from us for a while
  *   Wakeups          tells other nodes what was committed here, and hears it of them
  *   CleanupWorker    partitions ahead of time and past the retention, old idempotency keys and secrets
  *   ReencryptionWorker  after a change of keys, seals what an older key sealed
@@ -22,6 +24,8 @@
  * ├─ OutcomeRecorder
  * ├─ Dispatcher
  * ├─ Scheduler
+ * ├─ AutoHealing
+ * ├─ HealthCheckWorker
  * ├─ Monitor
  * ├─ Wakeups
  * ├─ CleanupWorker
@@ -33,13 +37,16 @@
  * attempts under way finish, unsent deliveries go back, outcomes are written, and then the pools close. Whoever adds an
  * actor asks one question: which of the others must outlive it?
  */
+import type * as Duration from "effect/Duration"
 import * as Layer from "effect/Layer"
+import * as AutoHealing from "./AutoHealing.ts"
 import { Bulkhead } from "./Bulkhead.ts"
 import * as CleanupWorker from "./CleanupWorker.ts"
 import { DeliveryQueue } from "./DeliveryQueue.ts"
 import * as Dispatcher from "./Dispatcher.ts"
 import * as EventListener from "./EventListener.ts"
 import * as FastLane from "./FastLane.ts"
+import * as HealthCheckWorker from "./HealthCheckWorker.ts"
 import { LeaseKeeper } from "./LeaseKeeper.ts"
 import * as Monitor from "./Monitor.ts"
 import { OutcomeRecorder } from "./OutcomeRecorder.ts"
@@ -59,6 +66,8 @@ export interface ActorsOptions extends Monitor.MonitorOptions {
   readonly retryPolicy: BackoffPolicy
   /** Whole days for which events, deliveries and attempts are kept. */
   readonly retentionDays: number
+  /** How long an endpoint may hear nothing before it is pinged; zero for ever. */
+  readonly healthCheckInterval: Duration.DurationInput
 }
 
 /** Events of the bus that are committed at once: these wait for the database, not for receivers. */
@@ -70,10 +79,14 @@ export const layer = (options: ActorsOptions) =>
     Layer.provideMerge(CleanupWorker.layer(options)),
     Layer.provideMerge(Wakeups.layer),
     Layer.provideMerge(Monitor.layer(options)),
+    Layer.provideMerge(options.enabled ? pinging(options) : Layer.empty),
     Layer.provideMerge(options.enabled ? sending(options) : Layer.empty),
     Layer.provideMerge(OutcomeRecorder.layer),
     Layer.provideMerge(LeaseKeeper.layer(options))
   )
+
+const pinging = ({ healthCheckInterval }: ActorsOptions) =>
+  HealthCheckWorker.layer({ interval: healthCheckInterval }).pipe(Layer.provideMerge(AutoHealing.layer))
 
 const sending = (options: ActorsOptions) =>
   Scheduler.layer({ pollInterval: options.pollIntervalMs, leaseSeconds: options.leaseSeconds }).pipe(

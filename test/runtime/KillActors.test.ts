@@ -8,7 +8,10 @@ import { Context, Effect, HashSet, Layer, Logger, Queue, Ref, Schema, Stream } f
 import { Subscription } from "../../src/domain/EventType.ts"
 import type * as Ids from "../../src/domain/Ids.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
+import { EndpointStore } from "../../src/persistence/EndpointStore.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
+import { HealingStore } from "../../src/persistence/HealingStore.ts"
+import { HealthStore } from "../../src/persistence/HealthStore.ts"
 import { Notifications } from "../../src/persistence/Notifications.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
 import * as Actors from "../../src/runtime/Actors.ts"
@@ -31,23 +34,32 @@ import * as ScriptedReceiver from "../support/ScriptedReceiver.ts"
 import * as Stores from "../support/Stores.ts"
 
 type Victim =
+  | "AutoHealing"
   | "CleanupWorker"
   | "Courier"
   | "Dispatcher"
+  | "HealthCheckWorker"
   | "LeaseKeeper"
+  | "Monitor"
   | "OutcomeRecorder"
   | "ReencryptionWorker"
   | "Scheduler"
   | "Wakeups"
 type Doomed = Ref.Ref<HashSet.HashSet<Victim>>
 
+/** These die as soon as they start: some have no other opportunity. */
+const atStart = [
+  "AutoHealing",
+  "CleanupWorker",
+  "HealthCheckWorker",
+  "Monitor",
+  "ReencryptionWorker",
+  "Wakeups"
+] as const
+
 /** Who is to die at the next opportunity. */
 class Doom extends Context.Tag("deeper-hub-webhooks/test/runtime/KillActors.test/Doom")<Doom, Doomed>() {
-  // These have their one opportunity when they start.
-  static readonly layer = Layer.effect(
-    this,
-    Ref.make(HashSet.make<[Victim, Victim, Victim]>("CleanupWorker", "ReencryptionWorker", "Wakeups"))
-  )
+  static readonly layer = Layer.effect(this, Ref.make(HashSet.fromIterable<Victim>(atStart)))
 }
 
 /** Whether it is its turn; it comes once. */
@@ -104,6 +116,30 @@ const deadlyNotifications = Layer.effect(
   }))
 )
 
+const deadlyHealth = Layer.mergeAll(
+  Layer.effect(
+    EndpointStore,
+    Effect.map(Effect.all([EndpointStore, Doom]), ([store, doom]) => ({
+      ...store,
+      judgeConduct: (rules) => Effect.zipRight(dieIfDoomed(doom, "Monitor"), store.judgeConduct(rules))
+    }))
+  ),
+  Layer.effect(
+    HealingStore,
+    Effect.map(Effect.all([HealingStore, Doom]), ([store, doom]) => ({
+      ...store,
+      take: (most) => Effect.zipRight(dieIfDoomed(doom, "AutoHealing"), store.take(most))
+    }))
+  ),
+  Layer.effect(
+    HealthStore,
+    Effect.map(Effect.all([HealthStore, Doom]), ([store, doom]) => ({
+      ...store,
+      takeDue: (request) => Effect.zipRight(dieIfDoomed(doom, "HealthCheckWorker"), store.takeDue(request))
+    }))
+  )
+)
+
 const deadlyReencryption = Layer.effect(
   Reencryption,
   Effect.map(Effect.all([Reencryption, Doom]), ([reencryption, doom]) => ({
@@ -126,13 +162,16 @@ const Transport = Layer.merge(
   UrlGuard.layer({ schemes: ["http"], ownHosts: [] })
 )
 
-const options = {
+const options: Actors.ActorsOptions = {
   enabled: true,
   concurrency: 64,
   concurrencyPerWebhook: 4,
   leaseSeconds: 5,
   pollIntervalMs: 50,
   retentionDays: 30,
+  autoDeactivation: { enabled: true, failureThreshold: 1_000, minFailingMinutes: 15 },
+  alerts: { latencyMs: 2_000, certificateDays: 14, secretDays: 7 },
+  healthCheckInterval: "15 minutes",
   retryPolicy: { baseDelayMs: 20, maxDelayMs: 100, backoffFactor: 2 }
 }
 
@@ -146,7 +185,7 @@ const Service = Actors.layer(options).pipe(
   Layer.provideMerge(deadlyCourier.pipe(Layer.provide(Courier.layer))),
   Layer.provideMerge(deadlyReencryption.pipe(Layer.provide(Reencryption.layer))),
   Layer.provide(Layer.mergeAll(Transport, PayloadSigner.layer, SecretBox.layer(keys))),
-  Layer.provideMerge(Layer.mergeAll(deadlyEvents, deadlyNotifications, deadlyPartitions, deadlyStore)),
+  Layer.provideMerge(Layer.mergeAll(deadlyEvents, deadlyHealth, deadlyNotifications, deadlyPartitions, deadlyStore)),
   Layer.provideMerge(Stores.layer),
   Layer.provideMerge(Layer.mergeAll(Signals.layer, Supervisor.layer, Doom.layer)),
   Layer.provide(ScriptedReceiver.allowLoopback()),
@@ -208,9 +247,7 @@ const program = Effect.gen(function*() {
 
   const deliveries = new Array<Ids.DeliveryId>()
   const also = Effect.map(publishSome, (more) => deliveries.push(...more))
-  yield* restarted("CleanupWorker")
-  yield* restarted("Wakeups")
-  yield* restarted("ReencryptionWorker")
+  yield* Effect.forEach(atStart, restarted)
   yield* kill("LeaseKeeper")
   deliveries.push(...(yield* publishOne("slow.one")))
   yield* restarted("LeaseKeeper")
@@ -252,6 +289,9 @@ it.scopedLive("every actor may die: it is restarted, counted, and nothing is los
         "OutcomeRecorder",
         "Dispatcher",
         "Scheduler",
+        "AutoHealing",
+        "HealthCheckWorker",
+        "Monitor",
         "Wakeups",
         "CleanupWorker",
         "ReencryptionWorker",

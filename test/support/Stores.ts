@@ -8,6 +8,7 @@ import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import { EndpointStore } from "../../src/persistence/EndpointStore.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
 import { EventTypeStore } from "../../src/persistence/EventTypeStore.ts"
+import { HealingStore } from "../../src/persistence/HealingStore.ts"
 import { HealthStore } from "../../src/persistence/HealthStore.ts"
 import { Notifications } from "../../src/persistence/Notifications.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
@@ -25,6 +26,7 @@ export const layer = Layer.mergeAll(
   EndpointStore.layer,
   EventStore.layer({ idempotencyTtl: "1 day" }),
   EventTypeStore.layer,
+  HealingStore.layer,
   HealthStore.layer,
   Notifications.layer,
   Partitions.layer,
