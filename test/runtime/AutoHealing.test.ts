@@ -10,7 +10,7 @@ import { WebhookService } from "../../src/service/WebhookService.ts"
 import { Signals } from "../../src/telemetry/Signals.ts"
 import { alerts, notices, openAlerts, row, switchedOff } from "../support/Conduct.ts"
 import { soon } from "../support/Eventually.ts"
-import { passTime } from "../support/PassTime.ts"
+import { passAllTime } from "../support/PassAllTime.ts"
 import * as Probing from "../support/Probing.ts"
 import * as Rows from "../support/Rows.ts"
 import * as ScriptedReceiver from "../support/ScriptedReceiver.ts"
@@ -90,7 +90,7 @@ layer(Probing.layer(), Stores.options)("AutoHealing", (it) => {
         const looked = receiver.received.length
         yield* runOnce
         assert.lengthOf(receiver.received, looked, "not before its time")
-        yield* passTime(`${minutes * 73} seconds`)
+        yield* passAllTime(`${minutes * 73} seconds`)
       }
       assert.deepInclude(yield* row(id), {
         isActive: false,
@@ -150,7 +150,7 @@ layer(Probing.layer(), Stores.options)("AutoHealing", (it) => {
       const store = yield* HealingStore
       const [first] = yield* store.take(10)
       assert(first)
-      yield* passTime("61 seconds")
+      yield* passAllTime("61 seconds")
       const [second] = yield* store.take(10)
       assert.deepInclude(second, { id, looks: 2 })
       assert.isFalse(yield* store.reactivate(first))

@@ -5,7 +5,7 @@ import * as HealthCheckWorker from "../../src/runtime/HealthCheckWorker.ts"
 import { Probe } from "../../src/service/Probe.ts"
 import { WebhookService } from "../../src/service/WebhookService.ts"
 import { conduct, failing, row, switchedOff } from "../support/Conduct.ts"
-import { passTime } from "../support/PassTime.ts"
+import { passAllTime } from "../support/PassAllTime.ts"
 import * as Probing from "../support/Probing.ts"
 import * as Rows from "../support/Rows.ts"
 import * as ScriptedReceiver from "../support/ScriptedReceiver.ts"
@@ -24,15 +24,15 @@ layer(Probing.layer(), Stores.options)("HealthCheckWorker", (it) => {
       const { id } = yield* Probing.register(client, receiver.url())
       yield* runOnce
       assert.isEmpty(receiver.received, "it was registered just now")
-      yield* passTime("16 minutes")
+      yield* passAllTime("16 minutes")
       yield* Effect.replicateEffect(runOnce, 3)
       assert.strictEqual(pingsOf(receiver, id), 1)
       assert.strictEqual(receiver.received[0]?.headers["x-event-type"], "webhook.ping")
       assert.deepInclude(yield* row(id), { lastCheckResult: "healthy", lastCheckErrorClass: null })
-      yield* passTime("14 minutes")
+      yield* passAllTime("14 minutes")
       yield* runOnce
       assert.strictEqual(pingsOf(receiver, id), 1)
-      yield* passTime("5 minutes")
+      yield* passAllTime("5 minutes")
       yield* runOnce
       assert.strictEqual(pingsOf(receiver, id), 2)
       assert.deepInclude(yield* row(id), {
@@ -96,7 +96,7 @@ layer(Probing.layer(), Stores.options)("HealthCheckWorker", (it) => {
       for (const columns of all) yield* Probing.register(client, receiver.url(), { ...old, ...columns })
       yield* runOnce
       assert.isEmpty(receiver.received)
-      yield* passTime("2 minutes")
+      yield* passAllTime("2 minutes")
       yield* runOnce
       assert.lengthOf(receiver.received, 3, "an interval after what it heard last")
     }))

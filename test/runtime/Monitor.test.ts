@@ -7,7 +7,7 @@ import * as Monitor from "../../src/runtime/Monitor.ts"
 import * as Metrics from "../../src/telemetry/Metrics.ts"
 import { Signals } from "../../src/telemetry/Signals.ts"
 import { alerts, conduct, failing, notices, openAlerts, row, webhook } from "../support/Conduct.ts"
-import { passTime } from "../support/PassTime.ts"
+import { passAllTime } from "../support/PassAllTime.ts"
 import * as Rows from "../support/Rows.ts"
 import * as Stores from "../support/Stores.ts"
 
@@ -86,7 +86,7 @@ layer(Layer.mergeAll(Signals.layer, Stores.layer, silent), Stores.options)("Moni
       assert.isTrue(yield* isActive(seldom.id))
       assert.isTrue(yield* isActive(shortly.id))
       assert.strictEqual((yield* row(off.id))["deactivationReason"], "owner")
-      yield* passTime("2 minutes")
+      yield* passAllTime("2 minutes")
       const { watchConduct: whereDisabled } = yield* Monitor.make({
         ...options,
         autoDeactivation: { ...options.autoDeactivation, enabled: false }
@@ -185,10 +185,10 @@ layer(Layer.mergeAll(Signals.layer, Stores.layer, silent), Stores.options)("Moni
         const { id } = yield* webhook(client, { [column]: `now() + interval '${days} days 1 minute'` })
         yield* watchExpiry
         assert.isEmpty(yield* alerts(id))
-        yield* passTime("2 minutes")
+        yield* passAllTime("2 minutes")
         yield* Effect.replicateEffect(watchExpiry, 2)
         assert.deepInclude((yield* alerts(id))[0], { kind, severity: "warning", occurrences: 1 })
-        yield* passTime(`${days} days`)
+        yield* passAllTime(`${days} days`)
         yield* Effect.replicateEffect(watchExpiry, 2)
         const [alert, ...more] = yield* alerts(id)
         assert.isEmpty(more)
