@@ -36,6 +36,9 @@ export type AttemptId = typeof AttemptId.Type
 export const AuditId = typeId("aud", "AuditId")
 export type AuditId = typeof AuditId.Type
 
+export const AlertId = typeId("alr", "AlertId")
+export type AlertId = typeof AlertId.Type
+
 export const KeyId = typeId("key", "KeyId")
 export type KeyId = typeof KeyId.Type
 
@@ -50,6 +53,7 @@ export const ClientId = Schema.String.pipe(
 export type ClientId = typeof ClientId.Type
 
 const prefixes = {
+  AlertId: "alr",
   AttemptId: "att",
   AuditId: "aud",
   DeliveryId: "dlv",
@@ -59,6 +63,7 @@ const prefixes = {
 } as const
 /** The kinds of id, by name. */
 export type Kinds = {
+  AlertId: AlertId
   AttemptId: AttemptId
   AuditId: AuditId
   DeliveryId: DeliveryId

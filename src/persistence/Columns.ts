@@ -3,6 +3,7 @@ import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import {
+  AlertId,
   AttemptId,
   AuditId,
   DeliveryId,
@@ -22,6 +23,7 @@ const idColumn = <K extends keyof Kinds>(kind: K, schema: Schema.Schema<Kinds[K]
     encode: (id) => toUuid(id)
   })
 
+export const AlertUuid = idColumn("AlertId", AlertId)
 export const AttemptUuid = idColumn("AttemptId", AttemptId)
 export const AuditUuid = idColumn("AuditId", AuditId)
 export const DeliveryUuid = idColumn("DeliveryId", DeliveryId)

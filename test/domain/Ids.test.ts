@@ -8,6 +8,7 @@ const kinds = [
   { kind: "EventId", prefix: "evt", is: Schema.is(Ids.EventId) },
   { kind: "DeliveryId", prefix: "dlv", is: Schema.is(Ids.DeliveryId) },
   { kind: "AttemptId", prefix: "att", is: Schema.is(Ids.AttemptId) },
+  { kind: "AlertId", prefix: "alr", is: Schema.is(Ids.AlertId) },
   { kind: "KeyId", prefix: "key", is: Schema.is(Ids.KeyId) }
 ] as const
 

@@ -1,5 +1,6 @@
 /** Every store on a database of its own. */
 import { Layer } from "effect"
+import { AlertStore } from "../../src/persistence/AlertStore.ts"
 import { AuditStore } from "../../src/persistence/AuditStore.ts"
 import { CircuitStore } from "../../src/persistence/CircuitStore.ts"
 import { ClientStore } from "../../src/persistence/ClientStore.ts"
@@ -18,6 +19,7 @@ import { WebhookStore } from "../../src/persistence/WebhookStore.ts"
 import * as PgTest from "./PgTest.ts"
 
 export const layer = Layer.mergeAll(
+  AlertStore.layer,
   AuditStore.layer,
   CircuitStore.layer,
   ClientStore.layer,
