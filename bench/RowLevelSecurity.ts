@@ -68,8 +68,8 @@ const prepare = Effect.gen(function*() {
   yield* Effect.flatMap(Partitions, (partitions) => partitions.ensure)
   yield* Policies.apply
   const clients = yield* ClientStore
-  yield* clients.insert({ id: client, name: null })
-  yield* clients.insert({ id: stranger, name: null })
+  yield* clients.insert({ id: client, name: null, alertEmail: null })
+  yield* clients.insert({ id: stranger, name: null, alertEmail: null })
   const webhooks = yield* WebhookStore
   yield* webhooks.insert({
     id: yield* makeId("WebhookId"),

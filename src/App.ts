@@ -38,6 +38,7 @@ import { WebhookStore } from "./persistence/WebhookStore.ts"
 import * as Actors from "./runtime/Actors.ts"
 import { Supervisor } from "./runtime/Supervisor.ts"
 import { defaultClient } from "./service/Access.ts"
+import { Alerts } from "./service/Alerts.ts"
 import { ApiKeys } from "./service/ApiKeys.ts"
 import { Audit } from "./service/Audit.ts"
 import { Clients } from "./service/Clients.ts"
@@ -121,7 +122,7 @@ const transport = (config: AppConfig) => {
 const firstClient = Layer.effectDiscard(Effect.flatMap(Clients, (clients) => clients.ensure(system, defaultClient)))
 
 const services = (config: AppConfig) =>
-  Layer.mergeAll(ApiKeys.layer, EventBus.layer, EventTypes.layer, Webhooks.layer, firstClient).pipe(
+  Layer.mergeAll(Alerts.layer, ApiKeys.layer, EventBus.layer, EventTypes.layer, Webhooks.layer, firstClient).pipe(
     Layer.provideMerge(EventBusPort.layer),
     Layer.provideMerge(Layer.merge(Clients.layer, DeliveryLog.layer)),
     Layer.provideMerge(WebhookService.layer({

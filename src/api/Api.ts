@@ -1,6 +1,7 @@
 /** The contract: every route, its inputs and its answers. `/openapi.json` and `/docs` are made from it. */
 import * as HttpApi from "@effect/platform/HttpApi"
 import * as OpenApi from "@effect/platform/OpenApi"
+import { AlertsApi } from "./AlertsApi.ts"
 import { AuditApi } from "./AuditApi.ts"
 import { ClientsApi } from "./ClientsApi.ts"
 import { DeliveriesApi } from "./DeliveriesApi.ts"
@@ -16,6 +17,7 @@ export class Api extends HttpApi.make("webhooks")
   .add(EventsApi)
   .add(DeliveriesApi)
   .add(EventTypesApi)
+  .add(AlertsApi)
   .add(ClientsApi)
   .add(AuditApi)
   .add(SystemApi)

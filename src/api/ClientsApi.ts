@@ -4,6 +4,7 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
 import { ApiKey, Client, Role } from "../domain/Client.ts"
+import { EmailAddress } from "../domain/EmailAddress.ts"
 import { ClientId } from "../domain/Ids.ts"
 import { Moment } from "../domain/Moment.ts"
 import { Text } from "../domain/Text.ts"
@@ -33,9 +34,19 @@ const IssuedKeyResource = SnakeCase.struct({
   token: Schema.Redacted(Schema.String.annotations({ description: "What to send as Bearer; shown this once." }))
 }).annotations({ identifier: "IssuedApiKey" })
 
+const alertEmail = Schema.NullOr(EmailAddress).annotations({
+  description: "Whom to mail alerts about the client's webhooks to, where the service can send mail; null for nobody."
+})
+
 const NewClient = SnakeCase.input({
   id: ClientId,
-  name: Schema.optionalWith(Schema.NullOr(Name), { default: () => null })
+  name: Schema.optionalWith(Schema.NullOr(Name), { default: () => null }),
+  alertEmail: Schema.optionalWith(alertEmail, { default: () => null })
+})
+
+const ClientChanges = SnakeCase.input({
+  name: Schema.optional(Schema.NullOr(Name)),
+  alertEmail: Schema.optional(alertEmail)
 })
 
 const NewKey = SnakeCase.input({
@@ -60,6 +71,15 @@ export class ClientsApi extends HttpApiGroup.make("clients")
       .addSuccess(ClientResource, { status: 201 })
       .addError(Problem.conflict)
       .annotate(OpenApi.Summary, "Create a client (operator)")
+  )
+  .add(
+    HttpApiEndpoint.patch("update", "/:id")
+      .setPath(path)
+      .setPayload(ClientChanges)
+      .setUrlParams(SnakeCase.noQuery)
+      .addSuccess(ClientResource)
+      .addError(Problem.notFound)
+      .annotate(OpenApi.Summary, "Change a client; what is absent stays as it is (operator)")
   )
   .add(
     HttpApiEndpoint.get("listKeys", "/:id/keys")

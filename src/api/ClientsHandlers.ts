@@ -22,6 +22,10 @@ export const layer = HttpApiBuilder.group(Api, "clients", (handlers) =>
           return Paging.toResponse(found, urlParams.limit, (client) => client)
         }))
       .handle("create", ({ payload }) => Effect.flatMap(CurrentCaller, (caller) => clients.create(caller, payload)))
+      .handle("update", ({ path, payload }) =>
+        Effect.gen(function*() {
+          return yield* clients.update(yield* CurrentCaller, yield* clientId(path.id), payload)
+        }))
       .handle("listKeys", ({ path, urlParams }) =>
         Effect.gen(function*() {
           const page = yield* Paging.request(urlParams)

@@ -8,6 +8,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Admission from "./Admission.ts"
+import * as AlertsHandlers from "./AlertsHandlers.ts"
 import { Api } from "./Api.ts"
 import * as AuditHandlers from "./AuditHandlers.ts"
 import { Authentication } from "./Authentication.ts"
@@ -40,6 +41,7 @@ export interface ApiOptions {
 const api = ({ rateLimit }: ApiOptions) =>
   HttpApiBuilder.api(Api).pipe(
     Layer.provide([
+      AlertsHandlers.layer,
       AuditHandlers.layer,
       ClientsHandlers.layer,
       DeliveriesHandlers.layer,

@@ -5,10 +5,12 @@ import { AuditId, ClientId, KeyId } from "./Ids.ts"
 import { type Json, JsonObject } from "./Json.ts"
 
 export const AuditAction = Schema.Literal(
+  "alert.acknowledged",
   "api_key.created",
   "api_key.revoked",
   "api_key.secret_revealed",
   "client.created",
+  "client.updated",
   "delivery.retried",
   "event_type.created",
   "event_type.deleted",

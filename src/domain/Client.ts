@@ -1,10 +1,13 @@
 /** Tenants, the keys that act for them, and what each role of a key may do. */
 import * as Schema from "effect/Schema"
+import { EmailAddress } from "./EmailAddress.ts"
 import { ClientId, KeyId } from "./Ids.ts"
 
 export const Client = Schema.Struct({
   id: ClientId,
   name: Schema.NullOr(Schema.String),
+  /** Whom to tell of alerts; null where nobody is told. */
+  alertEmail: Schema.NullOr(EmailAddress),
   createdAt: Schema.DateTimeUtcFromSelf
 })
 export interface Client extends Schema.Schema.Type<typeof Client> {}

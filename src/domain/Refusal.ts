@@ -13,7 +13,7 @@ export interface Issue {
   readonly message: string
 }
 
-export type Resource = "api_key" | "client" | "delivery" | "event" | "event_type" | "webhook"
+export type Resource = "alert" | "api_key" | "client" | "delivery" | "event" | "event_type" | "webhook"
 
 /** There is no such row, or it is another tenant's: the two must look the same. */
 export class NotFound extends Data.TaggedError("NotFound")<{ readonly resource: Resource; readonly id: string }> {

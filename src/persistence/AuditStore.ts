@@ -13,14 +13,14 @@ import { AuditUuid, JsonFromText, KeyUuid, Timestamp } from "./Columns.ts"
 import { PersistenceError, transaction } from "./Postgres.ts"
 
 /** Resources whose ids are kept as UUIDs: the database itself writes entries too, and knows no other form. */
-const kinds = { api_key: "KeyId", delivery: "DeliveryId", webhook: "WebhookId" } as const
+const kinds = { alert: "AlertId", api_key: "KeyId", delivery: "DeliveryId", webhook: "WebhookId" } as const
 
 const stored = (resource: string, id: string): string => resource in kinds ? toUuid(id as never) : id
 
 const shown = (resource: string, id: string): string =>
   resource in kinds ? fromUuid(kinds[resource as keyof typeof kinds], id) : id
 
-const typeId = /^(dlv|key|whk)_[0-7][0-9a-hjkmnp-tv-z]{25}$/
+const typeId = /^(alr|dlv|key|whk)_[0-7][0-9a-hjkmnp-tv-z]{25}$/
 
 /** A filter names no kind of resource, and a client may have a name that looks like an id. */
 const storedForms = (id: string): ReadonlyArray<string> => typeId.test(id) ? [id, toUuid(id as never)] : [id]

@@ -7,12 +7,20 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { ApiKey, Client } from "../domain/Client.ts"
+import { EmailAddress } from "../domain/EmailAddress.ts"
 import { ClientId, type KeyId, toUuid } from "../domain/Ids.ts"
 import * as Page from "../domain/Page.ts"
 import { KeyUuid, Timestamp } from "./Columns.ts"
 import { PersistenceError } from "./Postgres.ts"
 
 const ClientRow = Schema.Struct({ ...Client.fields, createdAt: Timestamp })
+
+const ClientChanges = Schema.Struct({
+  name: Schema.optional(Schema.NullOr(Schema.String)),
+  alertEmail: Schema.optional(Schema.NullOr(EmailAddress))
+})
+/** What is absent stays as it is. */
+export interface ClientChanges extends Schema.Schema.Type<typeof ClientChanges> {}
 
 const KeyRow = Schema.Struct({
   ...ApiKey.fields,
@@ -37,10 +45,33 @@ const LiveKey = Schema.Struct({
 
 const insert = (sql: SqlClient.SqlClient) =>
   SqlSchema.findOne({
-    Request: Schema.Struct(Client.fields).pick("id", "name"),
+    Request: Client.pick("id", "name", "alertEmail"),
     Result: ClientRow,
-    execute: ({ id, name }) =>
-      sql`INSERT INTO clients (id, name) VALUES (${id}, ${name}) ON CONFLICT DO NOTHING RETURNING *`
+    execute: ({ alertEmail, id, name }) =>
+      sql`
+        INSERT INTO clients (id, name, alert_email) VALUES (${id}, ${name}, ${alertEmail})
+        ON CONFLICT DO NOTHING RETURNING *
+      `
+  })
+
+/** The row lock makes two changes at once follow one another, so that each knows what it changed. */
+const update = (sql: SqlClient.SqlClient) =>
+  SqlSchema.findOne({
+    Request: Schema.Struct({ id: ClientId, ...ClientChanges.fields }),
+    Result: Schema.Struct({
+      ...ClientRow.fields,
+      nameBefore: Client.fields.name,
+      alertEmailBefore: Client.fields.alertEmail
+    }),
+    execute: ({ alertEmail, id, name }) =>
+      sql`
+        UPDATE clients c SET
+          name = CASE WHEN ${name !== undefined} THEN ${name ?? null} ELSE old.name END,
+          alert_email = CASE WHEN ${alertEmail !== undefined} THEN ${alertEmail ?? null} ELSE old.alert_email END
+        FROM (SELECT * FROM clients WHERE id = ${id} FOR UPDATE) old
+        WHERE c.id = old.id
+        RETURNING c.*, old.name AS name_before, old.alert_email AS alert_email_before
+      `
   })
 
 const find = (sql: SqlClient.SqlClient) =>
@@ -111,7 +142,14 @@ const revoke = (sql: SqlClient.SqlClient) =>
 
 export class ClientStore extends Context.Tag("deeper-hub-webhooks/persistence/ClientStore")<ClientStore, {
   /** Answers none where the id is taken. */
-  readonly insert: (client: Pick<Client, "id" | "name">) => Effect.Effect<Option.Option<Client>, PersistenceError>
+  readonly insert: (
+    client: Pick<Client, "id" | "name" | "alertEmail">
+  ) => Effect.Effect<Option.Option<Client>, PersistenceError>
+  /** The client as it was and as it is; none where there is no such client. */
+  readonly update: (
+    id: ClientId,
+    changes: ClientChanges
+  ) => Effect.Effect<Option.Option<{ readonly before: Client; readonly after: Client }>, PersistenceError>
   readonly exists: (id: ClientId) => Effect.Effect<boolean, PersistenceError>
   readonly list: (page: Page.PageRequest) => Effect.Effect<Page.Page<Client>, PersistenceError>
   readonly insertKey: (key: typeof NewKey.Type) => Effect.Effect<ApiKey, PersistenceError>
@@ -132,6 +170,7 @@ export class ClientStore extends Context.Tag("deeper-hub-webhooks/persistence/Cl
       const sql = yield* SqlClient.SqlClient
       const statements = {
         insert: insert(sql),
+        update: update(sql),
         find: find(sql),
         page: page(sql),
         insertKey: insertKey(sql),
@@ -141,6 +180,14 @@ export class ClientStore extends Context.Tag("deeper-hub-webhooks/persistence/Cl
       }
       return ClientStore.of({
         insert: (client) => statements.insert(client).pipe(PersistenceError.refail("ClientStore.insert")),
+        update: (id, changes) =>
+          statements.update({ ...changes, id }).pipe(
+            Effect.map(Option.map(({ alertEmailBefore, nameBefore, ...after }) => ({
+              before: { ...after, name: nameBefore, alertEmail: alertEmailBefore },
+              after
+            }))),
+            PersistenceError.refail("ClientStore.update")
+          ),
         exists: (id) =>
           statements.find(id).pipe(Effect.map(Option.isSome), PersistenceError.refail("ClientStore.exists")),
         list: (request) =>

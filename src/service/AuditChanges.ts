@@ -7,6 +7,7 @@ import type { EventType } from "../domain/EventType.ts"
 import type { ClientId, DeliveryId, KeyId } from "../domain/Ids.ts"
 import type { JsonObject } from "../domain/Json.ts"
 import type { Webhook } from "../domain/Webhook.ts"
+import type { Acknowledged } from "../persistence/AlertStore.ts"
 import type { Requeued } from "../persistence/DeliveryHistory.ts"
 import type { Modified } from "../persistence/WebhookStore.ts"
 import * as CanonicalJson from "../signing/CanonicalJson.ts"
@@ -14,9 +15,30 @@ import type { WebhookChanges } from "./Registration.ts"
 
 type Changes = ReadonlyArray<Change>
 
-export const clientCreated = ({ id, name }: Client): Changes => [
-  { action: "client.created", clientId: id, resourceId: id, before: null, after: { name } }
+/** Only the acknowledgement that counted. */
+export const alertAcknowledged = ({ acknowledgedNow, alert }: Acknowledged): Changes =>
+  acknowledgedNow
+    ? [{
+      action: "alert.acknowledged",
+      clientId: alert.clientId,
+      resourceId: alert.id,
+      before: { acknowledged: false },
+      after: { acknowledged: true, kind: alert.kind, webhook_id: alert.webhookId }
+    }]
+    : []
+
+export const clientCreated = (client: Client): Changes => [
+  { action: "client.created", clientId: client.id, resourceId: client.id, before: null, after: clientFacts(client) }
 ]
+
+export const clientUpdated = ({ after, before }: { readonly before: Client; readonly after: Client }): Changes => {
+  const changed = difference(clientFacts(before), clientFacts(after))
+  return changed === null
+    ? []
+    : [{ action: "client.updated", clientId: after.id, resourceId: after.id, ...changed }]
+}
+
+const clientFacts = ({ alertEmail, name }: Client): JsonObject => ({ name, alert_email: alertEmail })
 
 export const keyIssued = ({ clientId, expiresAt, id, name, role }: ApiKey): Changes => [
   {

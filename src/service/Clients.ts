@@ -1,4 +1,4 @@
-/** Tenants: made and listed by operators. */
+/** Tenants: made, changed and listed by operators. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -7,17 +7,26 @@ import type { Actor } from "../domain/Audit.ts"
 import type { Caller, Client } from "../domain/Client.ts"
 import type { ClientId } from "../domain/Ids.ts"
 import type { Page, PageRequest } from "../domain/Page.ts"
-import { Conflict, type Forbidden } from "../domain/Refusal.ts"
-import { ClientStore } from "../persistence/ClientStore.ts"
+import { Conflict, type Forbidden, type NotFound } from "../domain/Refusal.ts"
+import { type ClientChanges, ClientStore } from "../persistence/ClientStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
-import { authorize } from "./Access.ts"
+import { authorize, found } from "./Access.ts"
 import { Audit } from "./Audit.ts"
 import * as AuditChanges from "./AuditChanges.ts"
 
-type NewClient = Pick<Client, "id" | "name">
+type NewClient = Pick<Client, "id" | "name" | "alertEmail">
 
 export class Clients extends Context.Tag("deeper-hub-webhooks/service/Clients")<Clients, {
   readonly create: (caller: Caller, client: NewClient) => Effect.Effect<Client, Conflict | Forbidden | PersistenceError>
+  /**
+   * Operators alone: nobody confirms that an address wants the mail, so no tenant's key may have the service write to
+   * whom it likes.
+   */
+  readonly update: (
+    caller: Caller,
+    id: ClientId,
+    changes: ClientChanges
+  ) => Effect.Effect<Client, Forbidden | NotFound | PersistenceError>
   readonly list: (caller: Caller, page: PageRequest) => Effect.Effect<Page<Client>, Forbidden | PersistenceError>
   /** Makes the client if it is not there yet. */
   readonly ensure: (actor: Actor, id: ClientId) => Effect.Effect<void, PersistenceError>
@@ -44,8 +53,13 @@ export class Clients extends Context.Tag("deeper-hub-webhooks/service/Clients")<
           })
           return yield* Effect.flatMap(insert(caller, client), Effect.mapError(() => conflict))
         }),
+        update: Effect.fn("Clients.update")(function*(caller, id, changes) {
+          yield* authorize(caller, "operate")
+          const updated = Effect.flatMap(store.update(id, changes), found("client", id))
+          return (yield* audit.record(caller, updated, AuditChanges.clientUpdated)).after
+        }),
         list: (caller, page) => Effect.zipRight(authorize(caller, "operate"), store.list(page)),
-        ensure: (actor, id) => Effect.asVoid(insert(actor, { id, name: null }))
+        ensure: (actor, id) => Effect.asVoid(insert(actor, { id, name: null, alertEmail: null }))
       })
     })
   )

@@ -30,7 +30,7 @@ export class EventTypes extends Context.Tag("deeper-hub-webhooks/service/EventTy
   readonly remove: (
     caller: Caller,
     name: EventTypeName
-  ) => Effect.Effect<void, Forbidden | NotFound | PersistenceError>
+  ) => Effect.Effect<void, Forbidden | Invalid | NotFound | PersistenceError>
 }>() {
   static readonly layer = Layer.effect(
     this,
@@ -41,9 +41,7 @@ export class EventTypes extends Context.Tag("deeper-hub-webhooks/service/EventTy
         list: (caller) => Effect.zipRight(authorize(caller, "read"), store.list),
         put: Effect.fn("EventTypes.put")(function*(caller, name, entry) {
           yield* authorize(caller, "operate")
-          if (isReserved(name)) {
-            return yield* Invalid.one("name", "event_type_reserved", "types below webhook. belong to this service")
-          }
+          yield* refuseReserved(name)
           const { after } = yield* audit.record(
             caller,
             store.put({ ...entry, name, example: text(entry.example), schema: text(entry.schema) }),
@@ -53,6 +51,7 @@ export class EventTypes extends Context.Tag("deeper-hub-webhooks/service/EventTy
         }),
         remove: Effect.fn("EventTypes.remove")(function*(caller, name) {
           yield* authorize(caller, "operate")
+          yield* refuseReserved(name)
           yield* audit.record(
             caller,
             Effect.flatMap(store.remove(name), found("event_type", name)),
@@ -63,5 +62,10 @@ export class EventTypes extends Context.Tag("deeper-hub-webhooks/service/EventTy
     })
   )
 }
+
+const refuseReserved = (name: EventTypeName): Effect.Effect<void, Invalid> =>
+  isReserved(name)
+    ? Effect.fail(Invalid.one("name", "event_type_reserved", `${name} belongs to this service`))
+    : Effect.void
 
 const text = (json: Json): string | null => json === null ? null : CanonicalJson.stringify(json)

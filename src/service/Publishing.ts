@@ -51,13 +51,13 @@ export const prepare = (
     return stored
   })
 
-/** Types below `webhook.` are ours to send. */
+/** Some types are ours to send. */
 export const refuseReserved = (events: ReadonlyArray<EventInput>): Effect.Effect<void, Invalid> => {
   const index = events.findIndex((event) => isReserved(event.eventType))
   return index < 0 ? Effect.void : Effect.fail(Invalid.one(
     events.length === 1 ? "event_type" : `events.${index}.event_type`,
     "event_type_reserved",
-    "types below webhook. are sent by this service itself; publish under another name"
+    `${events[index]?.eventType} is sent by this service itself; publish under another name`
   ))
 }
 

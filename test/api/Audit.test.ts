@@ -77,7 +77,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Audit", (it) =
       )
       assert.notInclude(JSON.stringify(ofKey), issued.json.token.split("_")[2])
       const [made] = yield* actionsOn(operator, id)
-      assert.deepInclude(made, { action: "client.created", client_id: id, after: { name: null } })
+      assert.deepInclude(made, { action: "client.created", client_id: id, after: { name: null, alert_email: null } })
 
       yield* operator.put("/api/event-types/audit.told", { description: "one" })
       yield* operator.put("/api/event-types/audit.told", { description: "two" })

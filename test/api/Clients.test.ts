@@ -16,7 +16,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Clients", (it)
         201
       ).json
       assert.match(created_at, moment)
-      assert.deepStrictEqual(client, { id: "Acme:br-1._", name: "Acme 💥" })
+      assert.deepStrictEqual(client, { id: "Acme:br-1._", name: "Acme 💥", alert_email: null })
       const again = expectProblem(yield* operator.post("/api/clients", { id: "Acme:br-1._" }), 409, "already_exists")
       assert.include(again.json.detail, "Acme:br-1._")
       const { json } = expectStatus(yield* operator.post("/api/clients", { id: "acme:br-1._" }), 201)
@@ -39,6 +39,66 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Clients", (it)
           "invalid_value"
         )
         assert.strictEqual(json.errors[0].path, "name")
+      }
+    }))
+
+  it.effect("a client's name and its address for alerts are changed apart, and what was is on record", () =>
+    Effect.gen(function*() {
+      const { newTenant, operator } = yield* ApiTest
+      const made = expectStatus(
+        yield* operator.post("/api/clients", { id: "mailed", name: "Acme", alert_email: "ops@example.com" }),
+        201
+      ).json
+      assert.deepInclude(made, { id: "mailed", name: "Acme", alert_email: "ops@example.com" })
+      const patch = (body: object) =>
+        Effect.map(operator.patch("/api/clients/mailed", body), (answer) => expectStatus(answer, 200).json)
+      assert.deepStrictEqual(yield* patch({}), made)
+      assert.deepStrictEqual(yield* patch({ name: "Acme 2" }), { ...made, name: "Acme 2" })
+      const after = yield* patch({ alert_email: null })
+      assert.deepStrictEqual(after, { ...made, name: "Acme 2", alert_email: null })
+      assert.deepInclude((yield* Rows.read(operator, "/api/clients?limit=200")).data, after)
+      const { data } = yield* Rows.read(operator, "/api/audit?resource_id=mailed&action=client.updated")
+      assert.deepStrictEqual(
+        data.toReversed().map(({ after, before }: { after: object; before: object }) => [before, after]),
+        [[{ name: "Acme" }, { name: "Acme 2" }], [{ alert_email: "ops@example.com" }, { alert_email: null }]]
+      )
+      expectProblem(yield* operator.patch("/api/clients/nobody", { name: "x" }), 404, "client_not_found")
+      const { client, id } = yield* newTenant
+      expectProblem(yield* client.patch(`/api/clients/${id}`, { alert_email: "a@example.com" }), 403, "forbidden")
+    }))
+
+  it.effect("an address for alerts is one address", () =>
+    Effect.gen(function*() {
+      const { operator } = yield* ApiTest
+      const make = (alert_email: string) =>
+        operator.post("/api/clients", {
+          id: `with-${Buffer.from(alert_email).toString("hex").slice(0, 40)}`,
+          alert_email
+        })
+      for (const good of ["a@b", "o'neil+alerts@mail.example.com", `${"x".repeat(64)}@example.com`]) {
+        assert.strictEqual(expectStatus(yield* make(good), 201).json.alert_email, good)
+      }
+      const wrong = [
+        "",
+        "a",
+        "a@",
+        "@b",
+        "a@b@c",
+        "a b@c",
+        "a@b,c@d",
+        "a@b\r\nBcc: c@d",
+        "A <a@b>",
+        "\"a\"@b",
+        "a@-b",
+        "a@b..c",
+        "a@[10.0.0.1]",
+        "é@b",
+        `${"x".repeat(65)}@b`,
+        `a@${"b.".repeat(130)}c`
+      ]
+      for (const alert_email of wrong) {
+        const { json } = expectProblem(yield* make(alert_email), 422, "invalid_value")
+        assert.strictEqual(json.errors[0].path, "alert_email", alert_email)
       }
     }))
 

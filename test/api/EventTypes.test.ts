@@ -32,6 +32,8 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Event types", 
       const answer = expectStatus(yield* a.viewer.get("/api/event-types"), 200)
       const names = answer.json.data.map(({ name }: Entry) => name)
       assert.includeMembers(names, crm)
+      const notices = ["alert.raised", "delivery.exhausted", "webhook.deactivated", "webhook.reactivated"]
+      assert.includeMembers(names, notices, "and what the service itself tells of")
       assert.deepStrictEqual(names, names.toSorted())
       for (const { example, name, sensitive_paths, ...entry } of answer.json.data) {
         assert.hasAllKeys(entry, ["description", "schema", "created_at", "updated_at"], name)
@@ -124,7 +126,10 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Event types", 
       for (const name of ["deal.", "deal.*", "a%20b", "%00", "x".repeat(129)]) {
         assert.strictEqual(expectProblem(yield* put(name), 422, "event_type_invalid").json.errors[0].path, "name")
       }
-      for (const name of ["webhook", "webhook.ping"]) expectProblem(yield* put(name), 422, "event_type_reserved")
+      for (const name of ["webhook", "webhook.ping", "alert.raised", "delivery.exhausted"]) {
+        expectProblem(yield* put(name), 422, "event_type_reserved")
+        expectProblem(yield* operator.del(`/api/event-types/${name}`), 422, "event_type_reserved")
+      }
       expectStatus(yield* put("x".repeat(128)), 200)
       assert.strictEqual((yield* operator.del(`/api/event-types/${"x".repeat(128)}`)).status, 204)
       const refused: Readonly<Record<string, object>> = {

@@ -5,6 +5,7 @@ import * as Rows from "../support/ApiRows.ts"
 import { ApiTest, expectProblem, expectStatus, layer as Api } from "../support/ApiTest.ts"
 
 const ids: Ids = {
+  alert: "alr_01jmh2v3s8e5xt6dq4t9v0r1kz",
   api_key: "key_01jmh2v3s8e5xt6dq4t9v0r1kz",
   client: "tenant-a",
   delivery: "dlv_01jmh2v3s8e5xt6dq4t9v0r1kz",

@@ -15,6 +15,7 @@ const makeRows = (tenant: Tenant, receiver: ScriptedReceiver, type: string) =>
     const issued = yield* operator.post(`/api/clients/${tenant.id}/keys`, { role: "viewer" })
     yield* operator.put(`/api/event-types/${type}`, {})
     const ids: Ids = {
+      alert: yield* Rows.raise(webhook),
       api_key: expectStatus(issued, 201).json.id,
       client: tenant.id,
       delivery: delivery.id,
@@ -61,7 +62,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Roles", (it) =
             assert.include(json.detail, role)
           }
         }
-        assert.lengthOf(mayDo, { operator: 26, client: 18, publisher: 2, viewer: 9 }[role])
+        assert.lengthOf(mayDo, { operator: 29, client: 20, publisher: 2, viewer: 10 }[role])
       }))
   }
 

@@ -5,6 +5,7 @@ import * as Rows from "../support/ApiRows.ts"
 import { type Answer, ApiTest, expectProblem, expectStatus, layer as Api, type Sender } from "../support/ApiTest.ts"
 
 const unknown: Ids = {
+  alert: "alr_01jmh2v3s8e5xt6dq4t9v0r1kz",
   api_key: "key_01jmh2v3s8e5xt6dq4t9v0r1kz",
   client: "tenant-z",
   delivery: "dlv_01jmh2v3s8e5xt6dq4t9v0r1kz",
@@ -54,17 +55,19 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Tenancy", (it)
       const receiver = yield* Rows.receiver()
       const webhook = yield* Rows.register(a.client, { url: receiver.url(), events: ["f79.happened"] })
       const delivery = yield* Rows.deliver(a.client, "f79.happened")
-      const foreign: Ids = { ...unknown, webhook: webhook.id, delivery: delivery.id, event: delivery.event_id }
+      const alert = yield* Rows.raise(webhook)
+      const foreign: Ids = { ...unknown, alert, webhook: webhook.id, delivery: delivery.id, event: delivery.event_id }
       const look = Effect.all([
         `/api/webhooks/${webhook.id}`,
         `/api/webhooks/${webhook.id}/deliveries`,
         `/api/deliveries/${delivery.id}`,
         `/api/events/${delivery.event_id}`,
-        "/api/events"
+        "/api/events",
+        "/api/alerts"
       ].map((path) => Rows.read(a.client, path)))
       const before = yield* look
       const tried = routes.filter(({ isTenants }) => isTenants)
-      assert.lengthOf(tried, 11)
+      assert.lengthOf(tried, 12)
       for (const route of tried) {
         const [resource] = route.resources
         assert(resource)
@@ -106,7 +109,8 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Tenancy", (it)
         b.publisher.post("/api/events", { ...event, client_id }),
         b.client.post("/api/events/batch", { events: [{ ...event, client_id }] }),
         b.viewer.get(`/api/webhooks?client_id=${client_id}`),
-        b.viewer.get(`/api/events?client_id=${client_id}`)
+        b.viewer.get(`/api/events?client_id=${client_id}`),
+        b.viewer.get(`/api/alerts?client_id=${client_id}`)
       ]
       const foreign = yield* Effect.all(asks(a.id))
       const strange = yield* Effect.all(asks(unknown.client))

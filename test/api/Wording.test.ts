@@ -5,6 +5,7 @@ import * as Rows from "../support/ApiRows.ts"
 import { type Answer, ApiTest, expectProblem, layer as Api } from "../support/ApiTest.ts"
 
 const ids: Ids = {
+  alert: "alr_01jmh2v3s8e5xt6dq4t9v0r1kz",
   api_key: "key_01jmh2v3s8e5xt6dq4t9v0r1kz",
   client: "nobody",
   delivery: "dlv_01jmh2v3s8e5xt6dq4t9v0r1kz",

@@ -9,7 +9,7 @@ import * as Stores from "../support/Stores.ts"
 const makeClient = (name: string) =>
   Effect.gen(function*() {
     const id = Ids.ClientId.make(name)
-    yield* Effect.flatMap(ClientStore, (store) => store.insert({ id, name: null }))
+    yield* Effect.flatMap(ClientStore, (store) => store.insert({ id, name: null, alertEmail: null }))
     return id
   })
 
@@ -43,7 +43,9 @@ layer(Stores.layer, Stores.options)("ClientStore", (it) => {
       const store = yield* ClientStore
       const id = Ids.ClientId.make("wanted")
       assert.isFalse(yield* store.exists(id))
-      const made = yield* Effect.all([1, 2, 3, 4].map((n) => store.insert({ id, name: `${n}` })), { concurrency: 4 })
+      const made = yield* Effect.all([1, 2, 3, 4].map((n) => store.insert({ id, name: `${n}`, alertEmail: null })), {
+        concurrency: 4
+      })
       assert.lengthOf(made.filter(Option.isSome), 1)
       assert.isTrue(yield* store.exists(id))
       assert.isFalse(yield* store.exists(Ids.ClientId.make("WANTED")))

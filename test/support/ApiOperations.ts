@@ -39,8 +39,11 @@ export const operations: Readonly<Record<string, Operation>> = {
   "GET /api/event-types": { roles: read, status: 200 },
   "PUT /api/event-types/{name}": { roles: operate, status: 200, body: {} },
   "DELETE /api/event-types/{name}": { roles: operate, status: 204 },
+  "GET /api/alerts": { roles: read, status: 200 },
+  "POST /api/alerts/{id}/acknowledge": { roles: write, status: 200 },
   "GET /api/clients": { roles: operate, status: 200 },
   "POST /api/clients": { roles: operate, status: 201, body: { id: "made-by-test" } },
+  "PATCH /api/clients/{id}": { roles: operate, status: 200, body: { alert_email: "ops@example.com" } },
   "GET /api/clients/{id}/keys": { roles: operate, status: 200 },
   "POST /api/clients/{id}/keys": { roles: operate, status: 201, body: { role: "viewer" } },
   "DELETE /api/clients/{id}/keys/{key}": { roles: operate, status: 204 },
@@ -51,10 +54,11 @@ export const operations: Readonly<Record<string, Operation>> = {
 /** Those that need no key. */
 export const probes: ReadonlyArray<string> = ["GET /healthz", "GET /readyz", "GET /metrics"]
 
-export type ResourceName = "api_key" | "client" | "delivery" | "event" | "event_type" | "webhook"
+export type ResourceName = "alert" | "api_key" | "client" | "delivery" | "event" | "event_type" | "webhook"
 export type Ids = Readonly<Record<ResourceName, string>>
 
 const parameters: Readonly<Record<string, ResourceName>> = {
+  "/alerts/{id}": "alert",
   "/webhooks/{id}": "webhook",
   "/deliveries/{id}": "delivery",
   "/events/{id}": "event",

@@ -1,6 +1,7 @@
-/** What tests of the API begin from, made over the API. */
+/** What tests of the API begin from, made over the API where it can be. */
 import { Effect } from "effect"
 import { assert } from "vitest"
+import { AlertStore, type NewAlert } from "../../src/persistence/AlertStore.ts"
 import { ApiTest, expectStatus, type Sender } from "./ApiTest.ts"
 import * as ScriptedReceiver from "./ScriptedReceiver.ts"
 
@@ -37,6 +38,22 @@ export const deliver = (sender: Sender, eventType: string, payload?: object) =>
     yield* attempted(deliveries[0].id)
     return yield* read(sender, `/api/deliveries/${deliveries[0].id}`)
   })
+
+/** Raises an alert about a webhook, as those who watch over it do; answers its id. */
+export const raise = (
+  webhook: { readonly id: unknown; readonly client_id: unknown },
+  change: Partial<NewAlert> = {}
+) =>
+  Effect.flatMap(AlertStore, (store) =>
+    Effect.orDie(store.raise({
+      clientId: webhook.client_id as NewAlert["clientId"],
+      webhookId: webhook.id as NewAlert["webhookId"],
+      kind: "high_latency",
+      severity: "warning",
+      message: "It takes long to answer.",
+      details: { average_ms: 4_200 },
+      ...change
+    })))
 
 export const read = (sender: Sender, path: string) =>
   Effect.map(sender.get(path), (answer) => expectStatus(answer, 200).json)

@@ -17,7 +17,7 @@ export const makeClient = (name: string) =>
   Effect.gen(function*() {
     const id = Ids.ClientId.make(name)
     yield* Effect.flatMap(Partitions, (partitions) => partitions.ensure)
-    yield* Effect.flatMap(ClientStore, (store) => store.insert({ id, name: null }))
+    yield* Effect.flatMap(ClientStore, (store) => store.insert({ id, name: null, alertEmail: null }))
     return id
   })
 
