@@ -13,12 +13,17 @@ CREATE TABLE outbox (
   -- Whether it is the service's own notice; the reserved types are for these alone.
   is_notice   boolean NOT NULL DEFAULT false,
   created_at  timestamptz NOT NULL DEFAULT now(),
-  -- Not before: put off after a failure.
+  -- Not before: a node is at work on it until then, or it was put off after a failure.
   due_at      timestamptz NOT NULL DEFAULT now(),
+  -- How often a node took it up: each time it is put off for longer.
+  attempts    integer NOT NULL DEFAULT 0,
+  -- Why it is set aside: what is wrong with it no repetition mends. Null while it is on its way.
+  refusal     text,
   CHECK (about IS NULL OR is_notice)
 );
 
-CREATE INDEX outbox_due ON outbox (due_at, id);
+-- By client, so that nobody's rows wait behind another client's million.
+CREATE INDEX outbox_due ON outbox (client_id, due_at, id) WHERE refusal IS NULL;
 
 -- A TypeID (typeid spec 0.3) of a UUID, as the API shows it.
 CREATE FUNCTION typeid(prefix text, id uuid) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$

@@ -30,6 +30,7 @@ import { HealingStore } from "./persistence/HealingStore.ts"
 import { HealthStore } from "./persistence/HealthStore.ts"
 import * as Migrations from "./persistence/Migrations.ts"
 import { Notifications } from "./persistence/Notifications.ts"
+import { Outbox } from "./persistence/Outbox.ts"
 import { Partitions } from "./persistence/Partitions.ts"
 import * as Postgres from "./persistence/Postgres.ts"
 import { Retention } from "./persistence/Retention.ts"
@@ -94,6 +95,7 @@ const stores = (config: AppConfig) =>
     HealthStore.layer,
     Notifications.layer,
     Retention.layer,
+    Outbox.layer({ payloadBytesMax: config.requestBytesMax }),
     SealedStore.layer,
     WebhookStore.layer
   )

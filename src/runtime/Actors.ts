@@ -1,7 +1,7 @@
 /**
  * The supervision tree.
  *
- * An event comes in over HTTP or, through the EventListener, from the EventBus. WebhookService commits it with one
+ * An event comes in over HTTP or, through the EventListener, from the EventBus or the outbox. WebhookService commits it with one
  * delivery for each webhook that wants it, and only then answers. From there on the rows are what counts; everything in
  * memory may be lost at any moment.
  *
@@ -74,7 +74,7 @@ export interface ActorsOptions extends Monitor.MonitorOptions {
 const publishing = 64
 
 export const layer = (options: ActorsOptions) =>
-  EventListener.layer({ concurrency: publishing }).pipe(
+  EventListener.layer({ concurrency: publishing, pollInterval: options.pollIntervalMs }).pipe(
     Layer.provideMerge(ReencryptionWorker.layer),
     Layer.provideMerge(CleanupWorker.layer(options)),
     Layer.provideMerge(Wakeups.layer),

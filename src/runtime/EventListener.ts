@@ -1,5 +1,9 @@
-/** Hands what is published on the EventBus to WebhookService, and announces what was committed. */
+/**
+ * Hands what is published on the EventBus to WebhookService, and announces what was committed; and takes in what others
+ * put into the outbox.
+ */
 import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
@@ -9,17 +13,26 @@ import { defaultClient } from "../service/Access.ts"
 import * as Checked from "../service/Checked.ts"
 import { type BusRequest, EventBusPort } from "../service/EventBus.ts"
 import { WebhookService } from "../service/WebhookService.ts"
+import * as OutboxDrain from "./OutboxDrain.ts"
 import { Supervisor } from "./Supervisor.ts"
 
 /** The program around us may publish for every client. */
 const program: Caller = { keyId: null, clientId: defaultClient, role: "operator", address: null }
 
-export const layer = (options: { readonly concurrency: number }) =>
+export interface EventListenerOptions {
+  /** Events of the bus that are committed at once. */
+  readonly concurrency: number
+  /** How often to look into the outbox, where nothing said that there is something. */
+  readonly pollInterval: Duration.DurationInput
+}
+
+export const layer = (options: EventListenerOptions) =>
   Layer.scopedDiscard(
     Effect.gen(function*() {
       const { committed, requests } = yield* EventBusPort
       const service = yield* WebhookService
       const supervisor = yield* Supervisor
+      const drain = yield* OutboxDrain.make(options)
 
       const publish = ({ clientId, eventType, idempotencyKey, occurredAt, payload }: BusRequest) =>
         Effect.gen(function*() {
@@ -56,6 +69,9 @@ export const layer = (options: { readonly concurrency: number }) =>
       const workers = Effect.all(Array.from({ length: options.concurrency }, () => worker), {
         concurrency: "unbounded"
       })
-      yield* supervisor.supervise("EventListener", Effect.zipRight(workers, Effect.never))
+      yield* supervisor.supervise(
+        "EventListener",
+        Effect.zipRight(Effect.zip(workers, drain, { concurrent: true }), Effect.never)
+      )
     })
   )

@@ -41,6 +41,15 @@ export interface Intake {
     events: readonly [EventInput, ...ReadonlyArray<EventInput>],
     idempotencyKey?: string
   ) => Effect.Effect<ReadonlyArray<Receipt>, PublishRefused>
+  /**
+   * A notice of the service's own, for the client's webhooks that ask for it by name or prefix; not for `about`, which it
+   * tells of. Durable when it answers; a repetition under the same key publishes nothing.
+   */
+  readonly notify: (
+    clientId: ClientId,
+    notice: EventInput & { readonly about: WebhookId | null },
+    key: string
+  ) => Effect.Effect<Receipt, PublishRefused>
   /** A delivery to this webhook alone, through the whole path, whatever it subscribes to. */
   readonly test: (
     caller: Caller,
@@ -69,6 +78,10 @@ export const make = (limits: { readonly payloadBytesMax: number }) =>
         yield* Publishing.refuseMixedClients(batch)
         const clientId = yield* knownClient(caller, batch[0].clientId)
         return yield* commit(clientId, batch, { key, kind: "batch", target: null, notice: null })
+      }),
+      notify: Effect.fn("WebhookService.notify")(function*(clientId, { about, ...event }, key) {
+        const [published] = yield* commit(clientId, [event], { key, kind: "single", target: null, notice: { about } })
+        return published ?? (yield* Effect.dieMessage("a committed event has an answer"))
       }),
       test: Effect.fn("WebhookService.test")(function*(caller, id, { eventType, payload }) {
         yield* authorize(caller, "write")

@@ -9,6 +9,11 @@ export const published = Metric.counter(name("events.published_to_dispatcher.cou
   incremental: true
 })
 
+export const outboxRefused = Metric.counter(name("outbox.refused.count"), {
+  description: "Rows of the outbox that were set aside because they are no events",
+  incremental: true
+})
+
 export const attempts = Metric.counter(name("delivery.attempts.count"), {
   description: "Attempts, by event type and group of status",
   incremental: true

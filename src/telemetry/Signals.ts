@@ -22,6 +22,8 @@ export type Signal = Data.TaggedEnum<{
     readonly webhookId: WebhookId
     readonly status: Exclude<DeliveryStatus, "pending">
   }
+  /** This process put something into the outbox. */
+  OutboxFilled: {}
   CircuitChanged: { readonly webhookId: WebhookId; readonly state: CircuitState }
   /** It was switched off because it kept failing. */
   WebhookDeactivated: { readonly webhookId: WebhookId }

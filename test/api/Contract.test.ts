@@ -7,6 +7,7 @@ import { ApiTest, expectProblem, inChunks, layer as Api, type Sender } from "../
 
 /** Ids that the route accepts: what is wrong with a request is found before its rows are looked for. */
 const ids: Ids = {
+  alert: "alr_01jmh2v3s8e5xt6dq4t9v0r1kz",
   api_key: "key_01jmh2v3s8e5xt6dq4t9v0r1kz",
   client: "tenant-a",
   delivery: "dlv_01jmh2v3s8e5xt6dq4t9v0r1kz",

@@ -8,6 +8,7 @@ import { soon } from "../support/Eventually.ts"
 import * as RawHttp from "../support/RawHttp.ts"
 
 const ids: Ids = {
+  alert: "alr_01jmh2v3s8e5xt6dq4t9v0r1kz",
   api_key: "key_01jmh2v3s8e5xt6dq4t9v0r1kz",
   client: "tenant-a",
   delivery: "dlv_01jmh2v3s8e5xt6dq4t9v0r1kz",

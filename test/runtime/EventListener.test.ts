@@ -18,19 +18,24 @@ import {
 import { EventTypeName } from "../../src/domain/EventType.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import { Conflict, Invalid } from "../../src/domain/Refusal.ts"
+import { Outbox } from "../../src/persistence/Outbox.ts"
 import { PersistenceError } from "../../src/persistence/Postgres.ts"
 import * as EventListener from "../../src/runtime/EventListener.ts"
 import { Supervisor } from "../../src/runtime/Supervisor.ts"
 import { EventBus, EventBusPort } from "../../src/service/EventBus.ts"
 import type { Receipt } from "../../src/service/Intake.ts"
 import { WebhookService } from "../../src/service/WebhookService.ts"
+import { Signals } from "../../src/telemetry/Signals.ts"
 
 type Publish = WebhookService["Type"]["publish"]
 
+const emptyOutbox = Layer.merge(Layer.mock(Outbox, { claim: Effect.succeed([]) }), Signals.layer)
+
 const bus = (publish: Publish, concurrency = 2) =>
-  Layer.merge(EventListener.layer({ concurrency }), EventBus.layer).pipe(
+  Layer.merge(EventListener.layer({ concurrency, pollInterval: "1 hour" }), EventBus.layer).pipe(
     Layer.provideMerge(EventBusPort.layer),
     Layer.provide(Layer.mock(WebhookService, { publish })),
+    Layer.provide(emptyOutbox),
     Layer.provideMerge(Supervisor.layer)
   )
 
@@ -238,8 +243,9 @@ describe("EventListener", () => {
     Effect.gen(function*() {
       const port = yield* Layer.build(Layer.provideMerge(EventBus.layer, EventBusPort.layer))
       const scope = yield* Scope.make()
-      const listener = EventListener.layer({ concurrency: 1 }).pipe(
+      const listener = EventListener.layer({ concurrency: 1, pollInterval: "1 hour" }).pipe(
         Layer.provide(Layer.mock(WebhookService, { publish: () => published })),
+        Layer.provide(emptyOutbox),
         Layer.provide(Supervisor.layer)
       )
       yield* Layer.buildWithScope(listener, scope).pipe(Effect.provide(port))

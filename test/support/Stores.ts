@@ -12,6 +12,7 @@ import { EventTypeStore } from "../../src/persistence/EventTypeStore.ts"
 import { HealingStore } from "../../src/persistence/HealingStore.ts"
 import { HealthStore } from "../../src/persistence/HealthStore.ts"
 import { Notifications } from "../../src/persistence/Notifications.ts"
+import { Outbox } from "../../src/persistence/Outbox.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
 import { Retention } from "../../src/persistence/Retention.ts"
 import { SealedStore } from "../../src/persistence/SealedStore.ts"
@@ -31,6 +32,7 @@ export const layer = Layer.mergeAll(
   HealingStore.layer,
   HealthStore.layer,
   Notifications.layer,
+  Outbox.layer({ payloadBytesMax: 100_000 }),
   Partitions.layer,
   Retention.layer,
   SealedStore.layer,
