@@ -21,13 +21,17 @@ CREATE TABLE alerts (
   acknowledged_by uuid,
   resolved_at     timestamptz,
   -- When the e-mail about it went out, or was found to be nobody's; null while it is owed.
-  mailed_at       timestamptz
+  mailed_at       timestamptz,
+  -- Not before: a node is at work on the e-mail until then, or it was put off after a failure.
+  mail_due_at     timestamptz NOT NULL DEFAULT now(),
+  -- How often a node took it up: each time it is put off for longer.
+  mail_attempts   integer NOT NULL DEFAULT 0
 );
 
 -- One open alert of a kind for each webhook.
 CREATE UNIQUE INDEX alerts_open ON alerts (webhook_id, kind) WHERE resolved_at IS NULL;
 CREATE INDEX alerts_by_client ON alerts (client_id, id DESC);
-CREATE INDEX alerts_to_mail ON alerts (id) WHERE mailed_at IS NULL;
+CREATE INDEX alerts_to_mail ON alerts (mail_due_at) WHERE mailed_at IS NULL;
 
 -- Raises an alert, or counts it once more where it is open. Those who subscribe are told once, when it opens.
 CREATE FUNCTION raise_alert(client text, webhook uuid, what text, weight text, said text, facts jsonb) RETURNS uuid

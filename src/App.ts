@@ -15,6 +15,7 @@ import * as Listener from "./api/Listener.ts"
 import { AppConfig } from "./AppConfig.ts"
 import { system } from "./domain/Audit.ts"
 import * as FirstBoot from "./FirstBoot.ts"
+import { AlertMails } from "./persistence/AlertMails.ts"
 import { AlertStore } from "./persistence/AlertStore.ts"
 import { AuditStore } from "./persistence/AuditStore.ts"
 import { Backlog } from "./persistence/Backlog.ts"
@@ -81,6 +82,7 @@ const database = (config: AppConfig) => {
 
 const stores = (config: AppConfig) =>
   Layer.mergeAll(
+    AlertMails.layer,
     AlertStore.layer,
     AuditStore.layer,
     Backlog.layer,

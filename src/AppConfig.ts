@@ -4,12 +4,15 @@ import * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as LogLevel from "effect/LogLevel"
+import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { EmailAddress } from "./domain/EmailAddress.ts"
 import { EncryptionKeys } from "./signing/EncryptionKeys.ts"
 import { AddressRangeFromString } from "./transport/AddressRange.ts"
 import { NameServer } from "./transport/Resolver.ts"
+import * as SmtpServer from "./transport/SmtpServer.ts"
 
 /** One setting. `expected` completes the sentence that a bad value is answered with. */
 const setting = <A, I extends string>(
@@ -89,6 +92,31 @@ const databaseUrl = Config.redacted("DATABASE_URL").pipe(
   )
 )
 
+// It may hold a password: what was found is not repeated.
+const smtpUrl = Config.redacted("WEBHOOKS_SMTP_URL").pipe(
+  Config.mapOrFail((url) =>
+    Either.mapLeft(
+      SmtpServer.fromUrl(url),
+      (expected) => ConfigError.InvalidData(["WEBHOOKS_SMTP_URL"], `expected ${expected}`)
+    )
+  )
+)
+
+/** Where mail goes out; none: no mail is sent. */
+const mail = Config.all({
+  server: Config.option(smtpUrl),
+  from: Config.option(decoded("WEBHOOKS_SMTP_FROM", EmailAddress))
+}).pipe(
+  Config.mapOrFail(({ from, server }) =>
+    Option.isSome(server) && Option.isNone(from)
+      ? Either.left(ConfigError.InvalidData(
+        ["WEBHOOKS_SMTP_FROM"],
+        "expected an e-mail address like hooks@example.com, because WEBHOOKS_SMTP_URL is set"
+      ))
+      : Either.right(Option.all({ from, server }))
+  )
+)
+
 export const AppConfig = Config.all({
   host: text("HOST", "127.0.0.1"),
   port: integer("PORT", 0, 65_535, 4_400),
@@ -149,6 +177,7 @@ export const AppConfig = Config.all({
     certificateDays: integer("CERTIFICATE_DAYS", 0, 365, 14),
     secretDays: integer("SECRET_DAYS", 0, 365, 7)
   }).pipe(Config.nested("WEBHOOKS_ALERTS")),
+  mail,
   nameServers: list("WEBHOOKS_DNS_SERVERS", NameServer, []),
   url: Config.all({
     schemes: list("WEBHOOKS_ALLOWED_URL_SCHEMES", Schema.Literal("https", "http"), ["https"]),

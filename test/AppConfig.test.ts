@@ -86,6 +86,26 @@ describe("AppConfig", () => {
       assert.isTrue(Option.isNone(config.database.url))
       assert.isTrue(Option.isNone(config.encryptionKeys))
       assert.isTrue(Option.isNone(config.otlpEndpoint))
+      assert.isTrue(Option.isNone(config.mail))
+    }))
+
+  it.effect("mail takes a server and an address, and tells nothing of the server's password", () =>
+    Effect.gen(function*() {
+      const url = { WEBHOOKS_SMTP_URL: "smtps://ops:s3cret@mail.example.com" }
+      const { mail } = yield* read({ ...url, WEBHOOKS_SMTP_FROM: "hooks@example.com" })
+      const { from, server } = Option.getOrThrow(mail)
+      assert.strictEqual(from, "hooks@example.com")
+      assert.deepInclude(server, { host: "mail.example.com", port: 465 })
+      assert.notInclude(JSON.stringify(mail), "s3cret")
+      assert.match(yield* told(url), /^ {2}WEBHOOKS_SMTP_FROM: expected an e-mail address/m)
+      assert.match(
+        yield* told({ ...url, WEBHOOKS_SMTP_FROM: "Hooks <a@b>" }),
+        /^ {2}WEBHOOKS_SMTP_FROM: expected an e-mail address/m
+      )
+      const bad = yield* told({ WEBHOOKS_SMTP_URL: "http://ops:s3cret@mail", WEBHOOKS_SMTP_FROM: "hooks@example.com" })
+      assert.match(bad, /^ {2}WEBHOOKS_SMTP_URL: expected smtp:\/\//m)
+      assert.notInclude(bad, "s3cret")
+      assert.isTrue(Option.isNone((yield* read({ WEBHOOKS_SMTP_FROM: "hooks@example.com" })).mail))
     }))
 
   for (const [name, from, to, at, unit = 1] of numbers) {

@@ -16,6 +16,7 @@
  *   HealthCheckWorker  pings what heard nothing from us for a while
  *   Wakeups          tells other nodes what was committed here, and hears it of them
  *   CleanupWorker    partitions ahead of time and past the retention, old idempotency keys and secrets
+ *   AlertMailer      mails alerts to those who are to know of them, where there is a server for mail
  *   ReencryptionWorker  after a change of keys, seals what an older key sealed
  *
  * ```
@@ -29,6 +30,7 @@
  * ├─ Monitor
  * ├─ Wakeups
  * ├─ CleanupWorker
+ * ├─ AlertMailer        only where mail is sent
  * ├─ ReencryptionWorker
  * └─ EventListener      built last, stopped first
  * ```
@@ -39,6 +41,9 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { Mailer, type MailerOptions } from "../transport/Mailer.ts"
+import * as AlertMailer from "./AlertMailer.ts"
 import * as AutoHealing from "./AutoHealing.ts"
 import { Bulkhead } from "./Bulkhead.ts"
 import * as CleanupWorker from "./CleanupWorker.ts"
@@ -68,6 +73,8 @@ export interface ActorsOptions extends Monitor.MonitorOptions {
   readonly retentionDays: number
   /** How long an endpoint may hear nothing before it is pinged; zero for ever. */
   readonly healthCheckInterval: Duration.DurationInput
+  /** None: no mail is sent. */
+  readonly mail: Option.Option<MailerOptions>
 }
 
 /** Events of the bus that are committed at once: these wait for the database, not for receivers. */
@@ -76,6 +83,7 @@ const publishing = 64
 export const layer = (options: ActorsOptions) =>
   EventListener.layer({ concurrency: publishing, pollInterval: options.pollIntervalMs }).pipe(
     Layer.provideMerge(ReencryptionWorker.layer),
+    Layer.provideMerge(Option.match(options.mail, { onNone: () => Layer.empty, onSome: mailing })),
     Layer.provideMerge(CleanupWorker.layer(options)),
     Layer.provideMerge(Wakeups.layer),
     Layer.provideMerge(Monitor.layer(options)),
@@ -87,6 +95,12 @@ export const layer = (options: ActorsOptions) =>
 
 const pinging = ({ healthCheckInterval }: ActorsOptions) =>
   HealthCheckWorker.layer({ interval: healthCheckInterval }).pipe(Layer.provideMerge(AutoHealing.layer))
+
+/** How often to look whether there is an alert to mail: those that come together go together. */
+const mailInterval = "10 seconds"
+
+const mailing = (options: MailerOptions) =>
+  AlertMailer.layer({ interval: mailInterval }).pipe(Layer.provide(Mailer.layer(options)))
 
 const sending = (options: ActorsOptions) =>
   Scheduler.layer({ pollInterval: options.pollIntervalMs, leaseSeconds: options.leaseSeconds }).pipe(

@@ -53,7 +53,8 @@ export const healthCheck =
       })
     )
 
-const withoutSecrets = (href: string): string => {
+/** A URL as it may be shown to anybody. */
+export const withoutSecrets = (href: string): string => {
   if (!URL.canParse(href)) return ""
   const { host, pathname, protocol } = new URL(href)
   return `${protocol}//${host}${pathname}`

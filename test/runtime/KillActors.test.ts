@@ -4,7 +4,7 @@
  */
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, it } from "@effect/vitest"
-import { Context, Effect, HashSet, Layer, Logger, Queue, Ref, Schema, Stream } from "effect"
+import { Context, Effect, HashSet, Layer, Logger, Option, Queue, Ref, Schema, Stream } from "effect"
 import { Subscription } from "../../src/domain/EventType.ts"
 import type * as Ids from "../../src/domain/Ids.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
@@ -172,6 +172,7 @@ const options: Actors.ActorsOptions = {
   autoDeactivation: { enabled: true, failureThreshold: 1_000, minFailingMinutes: 15 },
   alerts: { latencyMs: 2_000, certificateDays: 14, secretDays: 7 },
   healthCheckInterval: "15 minutes",
+  mail: Option.none(),
   retryPolicy: { baseDelayMs: 20, maxDelayMs: 100, backoffFactor: 2 }
 }
 

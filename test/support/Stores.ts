@@ -1,5 +1,6 @@
 /** Every store on a database of its own. */
 import { Layer } from "effect"
+import { AlertMails } from "../../src/persistence/AlertMails.ts"
 import { AlertStore } from "../../src/persistence/AlertStore.ts"
 import { AuditStore } from "../../src/persistence/AuditStore.ts"
 import { CircuitStore } from "../../src/persistence/CircuitStore.ts"
@@ -20,6 +21,7 @@ import { WebhookStore } from "../../src/persistence/WebhookStore.ts"
 import * as PgTest from "./PgTest.ts"
 
 export const layer = Layer.mergeAll(
+  AlertMails.layer,
   AlertStore.layer,
   AuditStore.layer,
   CircuitStore.layer,
