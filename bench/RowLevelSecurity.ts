@@ -16,15 +16,11 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Redacted from "effect/Redacted"
-import { chmod, mkdtemp, rm } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { EventTypeName, Subscription } from "../src/domain/EventType.ts"
 import { ClientId, make as makeId } from "../src/domain/Ids.ts"
 import { SignatureScheme } from "../src/domain/SignatureScheme.ts"
 import { ClientStore } from "../src/persistence/ClientStore.ts"
-import { acquire } from "../src/persistence/EmbeddedPostgres.ts"
 import { EventStore } from "../src/persistence/EventStore.ts"
 import * as Migrations from "../src/persistence/Migrations.ts"
 import { Partitions } from "../src/persistence/Partitions.ts"
@@ -32,21 +28,12 @@ import * as Postgres from "../src/persistence/Postgres.ts"
 import { WebhookStore } from "../src/persistence/WebhookStore.ts"
 import * as Policies from "./Policies.ts"
 import { race, table } from "./Rounds.ts"
+import { server } from "./Server.ts"
 
 const rounds = Number(process.argv[2] ?? 60)
 const concurrency = 16
 const client = ClientId.make("bench")
 const stranger = ClientId.make("stranger")
-
-const server = Effect.gen(function*() {
-  const directory = yield* Effect.acquireRelease(
-    Effect.promise(() => mkdtemp(join(tmpdir(), "deeper-hub-webhooks-bench-"))),
-    (made) => Effect.promise(() => rm(made, { recursive: true, force: true }))
-  )
-  // When root runs it, the user of Postgres has to get in.
-  yield* Effect.promise(() => chmod(directory, 0o755))
-  return yield* acquire({ dataDirectory: directory })
-})
 
 const stores = Layer.mergeAll(
   ClientStore.layer,

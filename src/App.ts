@@ -36,6 +36,7 @@ import { Partitions } from "./persistence/Partitions.ts"
 import * as Postgres from "./persistence/Postgres.ts"
 import { Retention } from "./persistence/Retention.ts"
 import { SealedStore } from "./persistence/SealedStore.ts"
+import { StatsStore } from "./persistence/StatsStore.ts"
 import { WebhookStore } from "./persistence/WebhookStore.ts"
 import * as Actors from "./runtime/Actors.ts"
 import { Supervisor } from "./runtime/Supervisor.ts"
@@ -50,6 +51,7 @@ import { EventBus, EventBusPort } from "./service/EventBus.ts"
 import { EventTypes } from "./service/EventTypes.ts"
 import { Probe } from "./service/Probe.ts"
 import { Reencryption } from "./service/Reencryption.ts"
+import { Stats } from "./service/Stats.ts"
 import { Webhooks } from "./service/Webhooks.ts"
 import { WebhookService } from "./service/WebhookService.ts"
 import { PayloadSigner } from "./signing/PayloadSigner.ts"
@@ -99,6 +101,7 @@ const stores = (config: AppConfig) =>
     Retention.layer,
     Outbox.layer({ payloadBytesMax: config.requestBytesMax }),
     SealedStore.layer,
+    StatsStore.layer,
     WebhookStore.layer
   )
 
@@ -126,7 +129,15 @@ const transport = (config: AppConfig) => {
 const firstClient = Layer.effectDiscard(Effect.flatMap(Clients, (clients) => clients.ensure(system, defaultClient)))
 
 const services = (config: AppConfig) =>
-  Layer.mergeAll(Alerts.layer, ApiKeys.layer, EventBus.layer, EventTypes.layer, Webhooks.layer, firstClient).pipe(
+  Layer.mergeAll(
+    Alerts.layer,
+    ApiKeys.layer,
+    EventBus.layer,
+    EventTypes.layer,
+    Stats.layer,
+    Webhooks.layer,
+    firstClient
+  ).pipe(
     Layer.provideMerge(EventBusPort.layer),
     Layer.provideMerge(Layer.merge(Clients.layer, DeliveryLog.layer)),
     Layer.provideMerge(WebhookService.layer({

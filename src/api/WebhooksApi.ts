@@ -19,6 +19,7 @@ import * as Paging from "./Paging.ts"
 import * as PathId from "./PathId.ts"
 import * as Problem from "./Problem.ts"
 import * as SnakeCase from "./SnakeCase.ts"
+import { StatsQuery, StatsResource } from "./StatsResource.ts"
 
 const resourceFields = {
   ...Webhook.Webhook.omit("headerNames").fields,
@@ -153,6 +154,17 @@ export class WebhooksApi extends HttpApiGroup.make("webhooks")
       .addSuccess(HealthResource)
       .addError(Problem.notFound)
       .annotate(OpenApi.Summary, "How a webhook is doing")
+  )
+  .add(
+    HttpApiEndpoint.get("stats", "/:id/stats")
+      .setPath(path)
+      .setUrlParams(StatsQuery)
+      .addSuccess(StatsResource)
+      .addError(Problem.notFound)
+      .annotate(
+        OpenApi.Summary,
+        "Success rate, latency, failures by class and retries over a window, with a time series"
+      )
   )
   .add(
     HttpApiEndpoint.post("ping", "/:id/ping")

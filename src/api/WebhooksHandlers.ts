@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { WebhookId } from "../domain/Ids.ts"
 import type { Webhook } from "../domain/Webhook.ts"
 import type { Health, Registered } from "../service/Definitions.ts"
+import { Stats } from "../service/Stats.ts"
 import { WebhookService } from "../service/WebhookService.ts"
 import { Admission } from "./Admission.ts"
 import { Api } from "./Api.ts"
@@ -18,6 +19,7 @@ const webhookId = PathId.decode("webhook", WebhookId)
 export const layer = HttpApiBuilder.group(Api, "webhooks", (handlers) =>
   Effect.gen(function*() {
     const admission = yield* Admission
+    const stats = yield* Stats
     const webhooks = yield* WebhookService
 
     return handlers
@@ -47,11 +49,15 @@ export const layer = HttpApiBuilder.group(Api, "webhooks", (handlers) =>
           withSecret
         ))
       .handle("health", ({ path }) => Effect.map(about(path, webhooks.health), health))
+      .handle("stats", ({ path, urlParams: { window } }) =>
+        about(path, (caller, id) =>
+          stats.ofWebhook(caller, id, window)))
       .handle("ping", ({ path }) =>
         Effect.zipRight(
           NoBody.expected,
           Effect.map(
-            about(path, (caller, id) => admission.waiting(caller, webhooks.ping(caller, id))),
+            about(path, (caller, id) =>
+              admission.waiting(caller, webhooks.ping(caller, id))),
             attemptResource
           )
         ))

@@ -14,6 +14,7 @@ import type { AttemptResult, DeliveryStatus } from "../domain/Delivery.ts"
 import type { ErrorClass } from "../domain/DeliveryError.ts"
 import { alertType, exhaustedType } from "../domain/EventType.ts"
 import { type AttemptId, type DeliveryId, toUuid } from "../domain/Ids.ts"
+import * as AttemptCounts from "./AttemptCounts.ts"
 import { DeliveryUuid, WebhookUuid } from "./Columns.ts"
 
 export interface Outcome {
@@ -90,6 +91,13 @@ const Endpoint = Schema.Struct({
 })
 export type Endpoint = typeof Endpoint.Type
 
+/** Of each outcome whose lease still stood, what its webhook's stats count. */
+const made = (sql: SqlClient): Fragment =>
+  sql`
+    SELECT r.webhook_id, r.attempt_count AS number, o.error_class, o.duration_ms, o.status = 'failed_retryable' AS rescheduled
+    FROM recorded r JOIN outcome o USING (position)
+  `
+
 /** What was written. */
 export interface Recorded {
   /** Deliveries whose lease still stood. */
@@ -130,6 +138,8 @@ export const record = (
         o.duration_ms, o.peer_address, o.response_code, o.response_headers, o.response_body, o.response_truncated,
         o.response_error
       FROM recorded r JOIN outcome o USING (position)
+    ), measured AS (
+      ${AttemptCounts.added(sql, made(sql))}
     ), tally AS (
       SELECT r.webhook_id,
         max(o.position) FILTER (WHERE o.result = 'success') AS last_success,

@@ -1,6 +1,6 @@
 /**
- * Keeps the day partitions ahead of time, drops those past the retention, and forgets idempotency keys and previous
- * secrets past their time. It may be away for a week, or for a month: a round begins with the start, and does what is
+ * Keeps the day partitions ahead of time, drops those past the retention, keeps the stats small, and forgets idempotency
+ * keys and previous secrets past their time. It may be away for a week, or for a month: a round begins with the start, and does what is
  * there to be done, however much that is.
  */
 import * as Effect from "effect/Effect"
@@ -12,6 +12,7 @@ import { EventStore } from "../persistence/EventStore.ts"
 import { Partitions } from "../persistence/Partitions.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import { Retention, type RetentionChange } from "../persistence/Retention.ts"
+import { StatsStore } from "../persistence/StatsStore.ts"
 import { WebhookStore } from "../persistence/WebhookStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Supervisor } from "./Supervisor.ts"
@@ -42,11 +43,13 @@ export const makeRound = (options: CleanupOptions) =>
     const events = yield* EventStore
     const partitions = yield* Partitions
     const retention = yield* Retention
+    const stats = yield* StatsStore
     const webhooks = yield* WebhookStore
     return Effect.all([
       attempt("making partitions ahead", partitions.ensure),
       attempt("forgetting idempotency keys", events.expireIdempotencyKeys),
       attempt("forgetting previous secrets", webhooks.expirePreviousSecrets),
+      attempt("keeping the stats small", stats.sweep),
       attempt("dropping what is past the retention", Stream.runForEach(retention.enforce(options.retentionDays), tell))
     ], { discard: true }).pipe(Effect.withTracerEnabled(false))
   })

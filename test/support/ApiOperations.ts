@@ -27,6 +27,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   "DELETE /api/webhooks/{id}": { roles: write, status: 204 },
   "POST /api/webhooks/{id}/secret/rotate": { roles: write, status: 200, body: {} },
   "GET /api/webhooks/{id}/health": { roles: read, status: 200 },
+  "GET /api/webhooks/{id}/stats": { roles: read, status: 200 },
   "POST /api/webhooks/{id}/ping": { roles: write, status: 200 },
   "POST /api/webhooks/{id}/test": { roles: write, status: 202, body: {} },
   "GET /api/webhooks/{id}/deliveries": { roles: read, status: 200 },

@@ -17,6 +17,7 @@ import { Outbox } from "../../src/persistence/Outbox.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
 import { Retention } from "../../src/persistence/Retention.ts"
 import { SealedStore } from "../../src/persistence/SealedStore.ts"
+import { StatsStore } from "../../src/persistence/StatsStore.ts"
 import { WebhookStore } from "../../src/persistence/WebhookStore.ts"
 import * as PgTest from "./PgTest.ts"
 
@@ -38,6 +39,7 @@ export const layer = Layer.mergeAll(
   Partitions.layer,
   Retention.layer,
   SealedStore.layer,
+  StatsStore.layer,
   WebhookStore.layer
 ).pipe(Layer.provideMerge(PgTest.layer))
 
