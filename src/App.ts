@@ -17,6 +17,7 @@ import { system } from "./domain/Audit.ts"
 import * as FirstBoot from "./FirstBoot.ts"
 import { AlertMails } from "./persistence/AlertMails.ts"
 import { AlertStore } from "./persistence/AlertStore.ts"
+import { AudienceStore } from "./persistence/AudienceStore.ts"
 import { AuditStore } from "./persistence/AuditStore.ts"
 import { Backlog } from "./persistence/Backlog.ts"
 import { CircuitStore } from "./persistence/CircuitStore.ts"
@@ -49,6 +50,7 @@ import { Courier } from "./service/Courier.ts"
 import { DeliveryLog } from "./service/DeliveryLog.ts"
 import { EventBus, EventBusPort } from "./service/EventBus.ts"
 import { EventTypes } from "./service/EventTypes.ts"
+import { Explanations } from "./service/Explanations.ts"
 import { Probe } from "./service/Probe.ts"
 import { Reencryption } from "./service/Reencryption.ts"
 import { Stats } from "./service/Stats.ts"
@@ -86,6 +88,7 @@ const stores = (config: AppConfig) =>
   Layer.mergeAll(
     AlertMails.layer,
     AlertStore.layer,
+    AudienceStore.layer,
     AuditStore.layer,
     Backlog.layer,
     CircuitStore.layer,
@@ -134,6 +137,7 @@ const services = (config: AppConfig) =>
     ApiKeys.layer,
     EventBus.layer,
     EventTypes.layer,
+    Explanations.layer,
     Stats.layer,
     Webhooks.layer,
     firstClient

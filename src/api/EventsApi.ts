@@ -10,6 +10,7 @@ import { ClientId, DeliveryId, EventId, WebhookId } from "../domain/Ids.ts"
 import { JsonObject } from "../domain/Json.ts"
 import { Moment } from "../domain/Moment.ts"
 import { Authentication } from "./Authentication.ts"
+import { ExplainQuery, ExplanationResource } from "./EventExplanation.ts"
 import * as Paging from "./Paging.ts"
 import * as PathId from "./PathId.ts"
 import * as Problem from "./Problem.ts"
@@ -92,6 +93,14 @@ export class EventsApi extends HttpApiGroup.make("events")
       .addSuccess(EventDetailResource)
       .addError(Problem.notFound)
       .annotate(OpenApi.Summary, "An event with its payload and its deliveries")
+  )
+  .add(
+    HttpApiEndpoint.get("explain", "/:id/explain")
+      .setPath(Schema.Struct({ id: PathId.parameter("Event id: evt_…") }))
+      .setUrlParams(ExplainQuery)
+      .addSuccess(ExplanationResource)
+      .addError(Problem.notFound)
+      .annotate(OpenApi.Summary, "For each webhook of the event's client: what happened, or why nothing did")
   )
   .middleware(Authentication)
   .prefix("/api/events")

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { EventId } from "../domain/Ids.ts"
 import type { JsonObject } from "../domain/Json.ts"
 import { DeliveryLog } from "../service/DeliveryLog.ts"
+import { Explanations } from "../service/Explanations.ts"
 import { WebhookService } from "../service/WebhookService.ts"
 import { Api } from "./Api.ts"
 import { CurrentCaller } from "./Authentication.ts"
@@ -18,6 +19,7 @@ export const layer = HttpApiBuilder.group(Api, "events", (handlers) =>
   Effect.gen(function*() {
     const webhooks = yield* WebhookService
     const log = yield* DeliveryLog
+    const explanations = yield* Explanations
     return handlers
       .handle("publish", ({ headers, payload }) =>
         Effect.flatMap(CurrentCaller, (caller) =>
@@ -38,5 +40,13 @@ export const layer = HttpApiBuilder.group(Api, "events", (handlers) =>
           const { body, ...event } = yield* log.event(yield* CurrentCaller, id)
           const payload = StoredBody.read(body)["data"] as JsonObject
           return yield* LosslessJson.respond(EventDetailResource)({ ...event, payload })
+        }))
+      .handle("explain", ({ path, urlParams: query }) =>
+        Effect.gen(function*() {
+          const page = yield* Paging.request(query)
+          const { event, webhooks } = yield* explanations.ofEvent(yield* CurrentCaller, yield* eventId(path.id), page)
+          const { data, page: next } = Paging.toResponse(webhooks, query.limit, (explained) =>
+            explained)
+          return { event, webhooks: data, page: next }
         }))
   }))

@@ -7,7 +7,7 @@ import { SignatureScheme } from "./SignatureScheme.ts"
 import { Text } from "./Text.ts"
 
 /** Who or what switched a webhook off: its owner, a receiver that answered 410 Gone, or failures that went on too long. */
-const DeactivationReason = Schema.Literal("owner", "gone", "failures")
+export const DeactivationReason = Schema.Literal("owner", "gone", "failures")
 
 export const WebhookName = Text.pipe(Schema.trimmed(), Schema.minLength(1), Schema.maxLength(120))
 export const WebhookDescription = Text.pipe(Schema.maxLength(1_000))

@@ -62,7 +62,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Roles", (it) =
             assert.include(json.detail, role)
           }
         }
-        assert.lengthOf(mayDo, { operator: 30, client: 21, publisher: 2, viewer: 11 }[role])
+        assert.lengthOf(mayDo, { operator: 31, client: 22, publisher: 2, viewer: 12 }[role])
       }))
   }
 

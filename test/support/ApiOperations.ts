@@ -37,6 +37,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   "POST /api/events/batch": { roles: publish, status: 202, body: { events: [event] } },
   "GET /api/events": { roles: read, status: 200 },
   "GET /api/events/{id}": { roles: read, status: 200 },
+  "GET /api/events/{id}/explain": { roles: read, status: 200 },
   "GET /api/event-types": { roles: read, status: 200 },
   "PUT /api/event-types/{name}": { roles: operate, status: 200, body: {} },
   "DELETE /api/event-types/{name}": { roles: operate, status: 204 },

@@ -2,6 +2,7 @@
 import { Layer } from "effect"
 import { AlertMails } from "../../src/persistence/AlertMails.ts"
 import { AlertStore } from "../../src/persistence/AlertStore.ts"
+import { AudienceStore } from "../../src/persistence/AudienceStore.ts"
 import { AuditStore } from "../../src/persistence/AuditStore.ts"
 import { CircuitStore } from "../../src/persistence/CircuitStore.ts"
 import { ClientStore } from "../../src/persistence/ClientStore.ts"
@@ -24,6 +25,7 @@ import * as PgTest from "./PgTest.ts"
 export const layer = Layer.mergeAll(
   AlertMails.layer,
   AlertStore.layer,
+  AudienceStore.layer,
   AuditStore.layer,
   CircuitStore.layer,
   ClientStore.layer,
