@@ -30,6 +30,7 @@ import { EventStore } from "./persistence/EventStore.ts"
 import { EventTypeStore } from "./persistence/EventTypeStore.ts"
 import { HealingStore } from "./persistence/HealingStore.ts"
 import { HealthStore } from "./persistence/HealthStore.ts"
+import { Inventory } from "./persistence/Inventory.ts"
 import * as Migrations from "./persistence/Migrations.ts"
 import { Notifications } from "./persistence/Notifications.ts"
 import { Outbox } from "./persistence/Outbox.ts"
@@ -103,6 +104,7 @@ const stores = (config: AppConfig) =>
     Notifications.layer,
     Retention.layer,
     Outbox.layer({ payloadBytesMax: config.requestBytesMax }),
+    Inventory.layer,
     SealedStore.layer,
     StatsStore.layer,
     WebhookStore.layer

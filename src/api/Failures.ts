@@ -13,6 +13,7 @@ import {
   Malformed,
   MethodNotAllowed,
   NoRoute,
+  NotReady,
   RequestTimeout,
   TooManyRequests,
   Unauthorized,
@@ -27,6 +28,7 @@ const declared = [
   MethodNotAllowed,
   NoRoute,
   NotFound,
+  NotReady,
   PersistenceError,
   RequestTimeout,
   TooLarge,
@@ -67,7 +69,7 @@ const headersOf = (error: unknown): Readonly<Record<string, string>> | undefined
   if (error instanceof Unauthorized) return { "www-authenticate": "Bearer" }
   if (error instanceof MethodNotAllowed) return { allow: error.allow }
   if (error instanceof TooManyRequests) return { "retry-after": String(error.retryAfterSeconds) }
-  return error instanceof PersistenceError ? { "retry-after": retryAfter } : undefined
+  return error instanceof NotReady || error instanceof PersistenceError ? { "retry-after": retryAfter } : undefined
 }
 
 const recognise = (cause: Cause.Cause<unknown>): unknown => {

@@ -9,6 +9,7 @@ import { createServer, type Server, type ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 import * as BareProblem from "./BareProblem.ts"
 import * as BrokenRequest from "./BrokenRequest.ts"
+import * as SecurityHeaders from "./SecurityHeaders.ts"
 
 export interface Listener {
   readonly server: Server
@@ -52,11 +53,13 @@ export const make = (options: ListenerOptions): Effect.Effect<Listener> =>
       sockets.add(socket)
       socket.once("close", () => sockets.delete(socket))
     })
-    server.on("request", (_, response) => {
+    server.on("request", (request, response) => {
       underWay.add(response)
       response.once("close", () => underWay.delete(response))
       // No listener but this one: the API is not there yet, or not any more.
-      if (server.listenerCount("request") === 1) BareProblem.answer(response, stopping)
+      if (server.listenerCount("request") > 1) return
+      if (request.url === "/healthz") alive(response)
+      else BareProblem.answer(response, stopping)
     })
     // No protocol of ours is spoken over an upgraded connection, and Node's own timeouts leave it alone.
     server.on("upgrade", (_, socket: Socket) => socket.setTimeout(headersTimeoutOf(server), () => socket.destroy()))
@@ -82,6 +85,17 @@ const drain = (server: Server, sockets: ReadonlySet<Socket>, underWay: ReadonlyS
     Effect.timeoutOption(patience),
     Effect.zipRight(Effect.sync(() => server.closeAllConnections()))
   )
+
+/** Whoever starts or stops lives: nobody is to end it for that. */
+const alive = (response: ServerResponse): void => {
+  const body = JSON.stringify({ status: "ok" })
+  response.writeHead(200, {
+    ...SecurityHeaders.headers,
+    connection: "close",
+    "content-length": body.length,
+    "content-type": "application/json"
+  }).end(body)
+}
 
 const stopping: BareProblem.BareProblem = {
   status: 503,

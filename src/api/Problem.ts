@@ -39,6 +39,12 @@ export class TooManyRequests extends Data.TaggedError("TooManyRequests")<{
 
 export class UnsupportedMedia extends Data.TaggedError("UnsupportedMedia")<{ readonly message: string }> {}
 
+/** The process lives and cannot do its work now: send requests elsewhere. */
+export class NotReady extends Data.TaggedError("NotReady")<{
+  readonly code: "database_read_only" | "database_unreachable"
+  readonly message: string
+}> {}
+
 /** A bug of ours. What it was stands in the log, not in the answer. */
 export class Internal extends Data.TaggedError("Internal")<{}> {}
 
@@ -132,6 +138,13 @@ export const internal = problem(Internal, 500, "Internal server error", () => ({
   code: "internal_error",
   detail: "This is a fault of the service. Its log says more; a repetition with the same Idempotency-Key is safe."
 }))
+
+export const notReady = problem(
+  NotReady,
+  503,
+  "Service unavailable",
+  ({ code, message }) => ({ code, detail: message })
+)
 
 export const unavailable = problem(PersistenceError, 503, "Service unavailable", () => ({
   code: "retry_same_key",

@@ -10,6 +10,9 @@ import { PersistenceError } from "./Postgres.ts"
 const Snapshot = Schema.Struct({
   waiting: Schema.Int,
   held: Schema.Int,
+  /** Of those, by what they wait for. */
+  heldByCircuit: Schema.Int,
+  heldByDeactivation: Schema.Int,
   oldestDueAgeSeconds: Schema.Number,
   postgresVersion: Schema.String
 })
@@ -19,8 +22,8 @@ const countMax = 10_000
 
 export class Backlog extends Context.Tag("deeper-hub-webhooks/persistence/Backlog")<Backlog, {
   readonly snapshot: Effect.Effect<typeof Snapshot.Type, PersistenceError>
-  /** Whether the database answers. */
-  readonly ping: Effect.Effect<void, PersistenceError>
+  /** Whether the database, which answers, takes writes: a standby answers and takes none. */
+  readonly isWritable: Effect.Effect<boolean, PersistenceError>
 }>() {
   static readonly layer = Layer.effect(
     this,
@@ -40,10 +43,10 @@ export class Backlog extends Context.Tag("deeper-hub-webhooks/persistence/Backlo
                       ORDER BY d.webhook_id LIMIT 1)
               FROM walk WHERE walk.webhook_id IS NOT NULL
             ), visited AS (
-              SELECT w.id, webhook_hold(w) IS NOT NULL AS held
+              SELECT w.id, webhook_hold(w) IS NOT NULL AS held, webhook_hold(w) AS hold
               FROM (SELECT webhook_id FROM walk LIMIT ${countMax}) v JOIN webhooks w ON w.id = v.webhook_id
             ), due AS (
-              SELECT v.held FROM visited v
+              SELECT v.held, v.hold FROM visited v
               CROSS JOIN LATERAL (
                 SELECT FROM deliveries
                 WHERE webhook_id = v.id AND next_retry_at <= now() AND lease_token IS NULL LIMIT ${countMax}
@@ -60,6 +63,8 @@ export class Backlog extends Context.Tag("deeper-hub-webhooks/persistence/Backlo
             )
             SELECT (SELECT least(count(*), ${countMax})::int FROM due WHERE NOT held) AS waiting,
               (SELECT least(count(*), ${countMax})::int FROM due WHERE held) AS held,
+              (SELECT least(count(*), ${countMax})::int FROM due WHERE hold = 'circuit') AS held_by_circuit,
+              (SELECT least(count(*), ${countMax})::int FROM due WHERE hold = 'deactivated') AS held_by_deactivation,
               coalesce((SELECT extract(epoch FROM now() - min(next_retry_at))::float8 FROM oldest), 0)
                 AS oldest_due_age_seconds,
               current_setting('server_version') AS postgres_version
@@ -70,7 +75,10 @@ export class Backlog extends Context.Tag("deeper-hub-webhooks/persistence/Backlo
           Effect.catchTag("NoSuchElementException", Effect.die),
           PersistenceError.refail("Backlog.snapshot")
         ),
-        ping: sql`SELECT 1`.pipe(Effect.asVoid, PersistenceError.refail("Backlog.ping"))
+        isWritable: sql`SELECT WHERE current_setting('transaction_read_only') = 'off'`.pipe(
+          Effect.map((rows) => rows.length > 0),
+          PersistenceError.refail("Backlog.isWritable")
+        )
       })
     })
   )

@@ -17,6 +17,7 @@
  *   Wakeups          tells other nodes what was committed here, and hears it of them
  *   CleanupWorker    partitions ahead of time and past the retention, old idempotency keys and secrets
  *   AlertMailer      mails alerts to those who are to know of them, where there is a server for mail
+ *   Sampler          keeps the gauges that the database alone can tell
  *   ReencryptionWorker  after a change of keys, seals what an older key sealed
  *
  * ```
@@ -31,6 +32,7 @@
  * ├─ Wakeups
  * ├─ CleanupWorker
  * ├─ AlertMailer        only where mail is sent
+ * ├─ Sampler
  * ├─ ReencryptionWorker
  * └─ EventListener      built last, stopped first
  * ```
@@ -56,6 +58,7 @@ import { LeaseKeeper } from "./LeaseKeeper.ts"
 import * as Monitor from "./Monitor.ts"
 import { OutcomeRecorder } from "./OutcomeRecorder.ts"
 import * as ReencryptionWorker from "./ReencryptionWorker.ts"
+import * as Sampler from "./Sampler.ts"
 import * as Scheduler from "./Scheduler.ts"
 import type { BackoffPolicy } from "./Verdict.ts"
 import * as Wakeups from "./Wakeups.ts"
@@ -83,6 +86,7 @@ const publishing = 64
 export const layer = (options: ActorsOptions) =>
   EventListener.layer({ concurrency: publishing, pollInterval: options.pollIntervalMs }).pipe(
     Layer.provideMerge(ReencryptionWorker.layer),
+    Layer.provideMerge(Sampler.layer),
     Layer.provideMerge(Option.match(options.mail, { onNone: () => Layer.empty, onSome: mailing })),
     Layer.provideMerge(CleanupWorker.layer(options)),
     Layer.provideMerge(Wakeups.layer),

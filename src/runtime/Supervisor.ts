@@ -30,13 +30,15 @@ export interface ActorState {
   readonly state: "running" | "restarting" | "stopped"
   /** Since the process began. */
   readonly restarts: number
+  /** Those within the last minute: past `restartsMax` the process goes down. */
+  readonly recentRestarts: number
   readonly lastCrash: { readonly at: number; readonly message: string } | null
   /** Unix milliseconds since when the state holds. */
   readonly since: number
 }
 
 export const restartsMax = 10
-const windowMs = 60_000
+export const windowMs = 60_000
 
 const pauses = Schedule.exponential("100 millis").pipe(
   // Ten restarts take some seconds: what cannot live is not kept half alive for long.
@@ -59,7 +61,7 @@ export class Supervisor extends Context.Tag("deeper-hub-webhooks/runtime/Supervi
   static readonly layer = Layer.effect(this, Effect.suspend(() => make))
 }
 
-interface Record extends ActorState {
+interface Record extends Omit<ActorState, "recentRestarts"> {
   /** When the last restarts were, within the window. */
   readonly recent: ReadonlyArray<number>
 }
@@ -106,6 +108,14 @@ const make = Effect.gen(function*() {
         Effect.asVoid
       ),
     watch: Deferred.await(exhausted),
-    actors: Effect.map(Ref.get(records), (all) => Array.from(all.values()))
+    actors: Effect.zipWith(
+      Ref.get(records),
+      Clock.currentTimeMillis,
+      (all, now) =>
+        Array.from(all.values(), ({ recent, ...record }) => ({
+          ...record,
+          recentRestarts: recent.filter((at) => now - at < windowMs).length
+        }))
+    )
   })
 })

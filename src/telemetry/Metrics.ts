@@ -34,6 +34,18 @@ export const queueDepth = Metric.gauge(name("queue.depth"), { description: "Leas
 
 export const inflight = Metric.gauge(name("inflight"), { description: "Attempts under way" })
 
+export const registered = Metric.gauge(name("registered.count"), {
+  description: "Webhooks in the database; every node says the same"
+})
+
+export const oldestDueAge = Metric.gauge(name("queue.oldest_due_age_seconds"), {
+  description: "How long the oldest delivery has been due that nothing holds; every node says the same"
+})
+
+export const held = Metric.gauge(name("deliveries.held"), {
+  description: "Deliveries that are due and wait for their webhook, by what holds them; every node says the same"
+})
+
 export const actorRestarts = Metric.counter(name("actor.restarts.count"), {
   description: "Crashes of supervised actors",
   incremental: true

@@ -1,3 +1,4 @@
+import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as Rows from "../support/ApiRows.ts"
@@ -49,10 +50,10 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Database away"
         a.viewer.get("/api/event-types"),
         a.client.post("/api/webhooks", { url: Rows.deadUrl, events: ["*"] }),
         a.client.get("/api/deliveries/dlv_01jmh2v3s8e5xt6dq4t9v0r1kz"),
-        operator.get("/api/system"),
-        nobody.get("/readyz")
+        operator.get("/api/system")
       ])
       others.forEach(expectAway)
+      expectProblem(yield* nobody.get("/readyz"), 503, "database_unreachable")
       assert.deepStrictEqual(yield* Rows.read(nobody, "/healthz"), { status: "ok" })
       expectStatus(yield* nobody.get("/metrics"), 200)
       expectProblem(yield* nobody.get("/api/webhooks"), 401, "unauthorized")
@@ -95,13 +96,39 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Database away"
       const { nobody } = yield* ApiTest
       const proxy = yield* DatabaseProxy
       yield* proxy.silence
-      const answers = yield* Effect.all([publish(3), nobody.get("/readyz")], { concurrency: 2 })
-      answers.forEach(expectAway)
+      const [event, readiness] = yield* Effect.all([publish(3), nobody.get("/readyz")], { concurrency: 2 })
+      expectAway(event)
+      expectProblem(readiness, 503, "database_unreachable")
       expectStatus(yield* nobody.get("/healthz"), 200)
       yield* proxy.mend
       yield* ready
       expectStatus(yield* publish(3), 202)
       assert.lengthOf(yield* published(3), 1)
+    }))
+
+  it.effect("H69 a database that takes no writes is none to send requests to, and no reason to end the process", () =>
+    Effect.gen(function*() {
+      const { nobody } = yield* ApiTest
+      const proxy = yield* DatabaseProxy
+      const sql = yield* SqlClient.SqlClient
+      const [{ name = "" } = {}] = yield* sql<{ readonly name: string }>`SELECT current_database() AS name`
+      // A standby says the same of each of its transactions. A connection learns of it when it is opened.
+      const readOnly = (value: "off" | "on") =>
+        sql.unsafe(`BEGIN READ WRITE; ALTER DATABASE ${name} SET default_transaction_read_only = ${value}; COMMIT`)
+          .pipe(
+            Effect.zipRight(proxy.cut),
+            Effect.zipRight(proxy.mend)
+          )
+      const readiness = (code: string | undefined) =>
+        eventually(nobody.get("/readyz"), ({ json }) => json?.code === code)
+      yield* readOnly("on")
+      const { json } = expectProblem(yield* readiness("database_read_only"), 503, "database_read_only")
+      assert.include(json.detail, "takes no writes")
+      assert.deepStrictEqual(yield* Rows.read(nobody, "/healthz"), { status: "ok" })
+      expectAway(yield* publish(4))
+      yield* readOnly("off")
+      yield* readiness(undefined)
+      expectStatus(yield* publish(4), 202)
     }))
 
   it.scoped("H64 what was accepted before is delivered after", () =>

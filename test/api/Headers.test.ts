@@ -62,7 +62,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Headers", (it)
 })
 
 describe("a process without its API", () => {
-  it.scopedLive("refuses with a problem that carries the headers", () =>
+  it.scopedLive("H69 lives, is not ready, and refuses with a problem that carries the headers", () =>
     Effect.gen(function*() {
       const second = Duration.seconds(1)
       const { server } = yield* Effect.acquireRelease(
@@ -71,11 +71,20 @@ describe("a process without its API", () => {
       )
       yield* Effect.async<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void)))
       const address = server.address()
-      const client = yield* RawHttp.connect(typeof address === "object" && address !== null ? address.port : 0)
-      yield* client.write(RawHttp.head("GET /api/webhooks", null))
-      const { headers, json, status } = yield* soon(client.answer)
-      assert.deepStrictEqual([status, json.code], [503, "stopping"])
-      assert.deepInclude(headers, { ...securityHeaders, connection: "close", "retry-after": "1" })
-      assert.isNull(yield* soon(client.ended))
+      const ask = (path: string) =>
+        Effect.gen(function*() {
+          const client = yield* RawHttp.connect(typeof address === "object" && address !== null ? address.port : 0)
+          yield* client.write(RawHttp.head(`GET ${path}`, null))
+          const answer = yield* soon(client.answer)
+          assert.deepInclude(answer.headers, { ...securityHeaders, connection: "close" })
+          assert.isNull(yield* soon(client.ended))
+          return answer
+        })
+      for (const path of ["/api/webhooks", "/readyz"]) {
+        const { headers, json, status } = yield* ask(path)
+        assert.deepStrictEqual([status, json.code, headers["retry-after"]], [503, "stopping", "1"])
+      }
+      const { json, status } = yield* ask("/healthz")
+      assert.deepStrictEqual([status, json], [200, { status: "ok" }])
     }))
 })

@@ -1,8 +1,11 @@
+import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { createHash } from "node:crypto"
+import { toUuid } from "../../src/domain/Ids.ts"
 import * as Rows from "../support/ApiRows.ts"
 import { ApiTest, expectProblem, expectStatus, layer as Api } from "../support/ApiTest.ts"
+import { eventually } from "../support/Eventually.ts"
 
 /** What a browser would fetch for a page, by its markup, its styles and its scripts. */
 const loadedBy = (html: string): ReadonlyArray<string> => {
@@ -22,18 +25,44 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("System", (it) 
     Effect.gen(function*() {
       const { a, operator } = yield* ApiTest
       const system = yield* Rows.read(operator, "/api/system")
-      assert.hasAllKeys(system, ["actors", "queue_depth", "waiting", "held", "oldest_due_age_seconds", "versions"])
+      assert.hasAllKeys(system, [
+        "node",
+        "supervisor",
+        "actors",
+        "queue_depth",
+        "in_flight",
+        "leases",
+        "waiting",
+        "held",
+        "held_by",
+        "oldest_due_age_seconds",
+        "webhooks",
+        "partitions",
+        "database",
+        "versions"
+      ])
+      assert.deepStrictEqual(system.supervisor, { strategy: "one_for_one", restarts_max: 10, within_seconds: 60 })
+      assert.strictEqual(system.node.pid, process.pid)
+      assert.isAtMost(Date.parse(system.node.started_at), Date.now())
+      assert.isAbove(system.node.uptime_seconds, 0)
+      assert.isAtLeast(system.partitions.days, 16)
+      assert.isAbove(Date.parse(system.partitions.newest), Date.now())
+      assert.isBelow(Date.parse(system.partitions.oldest), Date.now())
+      assert.isAbove(system.database.size_bytes, 1_000_000)
+      assert.strictEqual(system.database.version, system.versions.postgres)
       const names = system.actors.map(({ name }: { name: string }) => name)
       assert.includeMembers(names, [
         "CleanupWorker",
         "Dispatcher",
         "EventListener",
+        "LeaseKeeper",
         "OutcomeRecorder",
+        "Sampler",
         "Scheduler",
         "Wakeups"
       ])
       for (const { name, since, ...actor } of system.actors) {
-        assert.deepStrictEqual(actor, { state: "running", restarts: 0, last_crash: null }, name)
+        assert.deepStrictEqual(actor, { state: "running", restarts: 0, recent_restarts: 0, last_crash: null }, name)
         assert.isNotNaN(Date.parse(since))
       }
       assert.strictEqual(system.versions.node, process.version)
@@ -57,7 +86,41 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("System", (it) 
       }))
       yield* Rows.publish(client, "deal.won")
       yield* Rows.publish(client, "deal.won")
-      assert.strictEqual((yield* Rows.read(operator, "/api/system")).held, 2)
+      const after = yield* Rows.read(operator, "/api/system")
+      assert.strictEqual(after.held, 2)
+      assert.deepStrictEqual(after.held_by, { circuit: 0, deactivated: 2 })
+    }))
+
+  it.effect("webhooks are counted, by the state of their circuits and by why they are off", () =>
+    Effect.gen(function*() {
+      const { newTenant, operator } = yield* ApiTest
+      const { client } = yield* newTenant
+      const sql = yield* SqlClient.SqlClient
+      const { webhooks: before } = yield* Rows.read(operator, "/api/system")
+      const [open, half, off] = yield* Effect.replicateEffect(Rows.register(client), 4)
+      yield* sql`UPDATE webhooks SET circuit = 'open', circuit_until = now() + interval '1 day' WHERE id = ${
+        toUuid(open.id)
+      }`
+      yield* sql`UPDATE webhooks SET circuit = 'half_open', circuit_until = now() WHERE id = ${toUuid(half.id)}`
+      yield* client.patch(`/api/webhooks/${off.id}`, { is_active: false })
+      assert.deepStrictEqual((yield* Rows.read(operator, "/api/system")).webhooks, {
+        registered: before.registered + 4,
+        circuits: { closed: before.circuits.closed + 2, open: 1, half_open: 1 },
+        deactivated: { ...before.deactivated, owner: before.deactivated.owner + 1 }
+      })
+      yield* client.del(`/api/webhooks/${open.id}`)
+      const { webhooks } = yield* Rows.read(operator, "/api/system")
+      assert.deepStrictEqual([webhooks.registered, webhooks.circuits.open], [before.registered + 3, 0])
+    }))
+
+  it.effect("what the database alone can tell stands among the metrics", () =>
+    Effect.gen(function*() {
+      const { nobody } = yield* ApiTest
+      const { text } = yield* eventually(nobody.get("/metrics"), ({ text }) => /registered_count/.test(text))
+      for (const line of ["registered_count", "queue_oldest_due_age_seconds", "deliveries_held"]) {
+        assert.match(text, new RegExp(`^deeper_hub_webhooks_${line}(\\{.*\\})? \\d`, "m"))
+      }
+      assert.match(text, /^deeper_hub_webhooks_deliveries_held\{.*hold="circuit".*\} \d/m)
     }))
 
   it.effect("probes and metrics need no key", () =>

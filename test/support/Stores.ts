@@ -4,6 +4,7 @@ import { AlertMails } from "../../src/persistence/AlertMails.ts"
 import { AlertStore } from "../../src/persistence/AlertStore.ts"
 import { AudienceStore } from "../../src/persistence/AudienceStore.ts"
 import { AuditStore } from "../../src/persistence/AuditStore.ts"
+import { Backlog } from "../../src/persistence/Backlog.ts"
 import { CircuitStore } from "../../src/persistence/CircuitStore.ts"
 import { ClientStore } from "../../src/persistence/ClientStore.ts"
 import { DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
@@ -13,6 +14,7 @@ import { EventStore } from "../../src/persistence/EventStore.ts"
 import { EventTypeStore } from "../../src/persistence/EventTypeStore.ts"
 import { HealingStore } from "../../src/persistence/HealingStore.ts"
 import { HealthStore } from "../../src/persistence/HealthStore.ts"
+import { Inventory } from "../../src/persistence/Inventory.ts"
 import { Notifications } from "../../src/persistence/Notifications.ts"
 import { Outbox } from "../../src/persistence/Outbox.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
@@ -27,6 +29,7 @@ export const layer = Layer.mergeAll(
   AlertStore.layer,
   AudienceStore.layer,
   AuditStore.layer,
+  Backlog.layer,
   CircuitStore.layer,
   ClientStore.layer,
   DeliveryHistory.layer,
@@ -38,6 +41,7 @@ export const layer = Layer.mergeAll(
   HealthStore.layer,
   Notifications.layer,
   Outbox.layer({ payloadBytesMax: 100_000 }),
+  Inventory.layer,
   Partitions.layer,
   Retention.layer,
   SealedStore.layer,
