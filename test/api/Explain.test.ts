@@ -57,7 +57,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Explain", (it)
       const [, delivered, scheduled, failed, , unwanted] = webhooks
       assert.deepInclude(delivered, {
         name: "fine",
-        url: receiver.url(),
+        url: receiver.url().href,
         attempts: 1,
         last_error_class: null,
         hold: null

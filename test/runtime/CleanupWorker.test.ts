@@ -5,6 +5,7 @@ import { EventStore } from "../../src/persistence/EventStore.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
 import { PersistenceError } from "../../src/persistence/Postgres.ts"
 import { Retention, type RetentionChange } from "../../src/persistence/Retention.ts"
+import { StatsStore } from "../../src/persistence/StatsStore.ts"
 import { WebhookStore } from "../../src/persistence/WebhookStore.ts"
 import * as CleanupWorker from "../../src/runtime/CleanupWorker.ts"
 import { Supervisor } from "../../src/runtime/Supervisor.ts"
@@ -33,6 +34,7 @@ const watched = (change: { readonly isAway?: boolean; readonly changes?: Readonl
       Layer.mock(Partitions, { ensure: ask("partitions", undefined) }),
       Layer.mock(EventStore, { expireIdempotencyKeys: ask("keys", 0) }),
       Layer.mock(WebhookStore, { expirePreviousSecrets: ask("secrets", undefined) }),
+      Layer.mock(StatsStore, { sweep: ask("stats", 0) }),
       Layer.mock(Retention, {
         enforce: (days) =>
           Stream.unwrap(ask(`retention of ${days} days`, Stream.fromIterable<RetentionChange>(change.changes ?? [])))
@@ -44,7 +46,7 @@ const watched = (change: { readonly isAway?: boolean; readonly changes?: Readonl
 
 const all = (queue: Queue.Dequeue<string>) => Effect.map(Queue.takeAll(queue), Chunk.toReadonlyArray)
 
-const everything = ["partitions", "keys", "secrets", "retention of 30 days"]
+const everything = ["partitions", "keys", "secrets", "stats", "retention of 30 days"]
 
 describe("CleanupWorker", () => {
   it.effect("does each part, though the others fail, and says which failed", () =>
@@ -53,7 +55,7 @@ describe("CleanupWorker", () => {
       yield* Effect.provide(runOnce(30), layer)
       assert.deepStrictEqual(yield* all(asked), everything)
       const failed = ["making partitions ahead", "forgetting idempotency keys", "forgetting previous secrets"]
-        .concat("dropping what is past the retention")
+        .concat("keeping the stats small", "dropping what is past the retention")
       assert.deepStrictEqual(
         yield* all(said),
         failed.map((what) => `WARN ${what} failed, the next round tries again`)
