@@ -32,13 +32,15 @@ export const outlast = (
 ): HttpServerResponse.HttpServerResponse => {
   const { body } = response
   const bytes = body._tag === "Uint8Array" ? body.body : new Uint8Array()
+  // An answer without a body has no type, and the platform gives one to what it is not told of.
+  const contentType = body.contentType ?? ""
   // The platform asks for more only when the socket took what came before.
   const rest = Stream.drain(
     Stream.fromEffect(Effect.zipRight(Effect.sync(onSent), drop(source, Duration.min(within, patience))))
   )
   return response.pipe(
     HttpServerResponse.setBody(
-      HttpBody.stream(Stream.concat(Stream.make(bytes), rest), body.contentType, bytes.length)
+      HttpBody.stream(Stream.concat(Stream.make(bytes), rest), contentType, bytes.length)
     ),
     HttpServerResponse.setHeader("connection", "close")
   )

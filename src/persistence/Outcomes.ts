@@ -9,13 +9,13 @@ import * as Effect from "effect/Effect"
 import type { ParseError } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { Exchange } from "../domain/Attempt.ts"
-import { Circuit } from "../domain/Circuit.ts"
 import type { AttemptResult, DeliveryStatus } from "../domain/Delivery.ts"
 import type { ErrorClass } from "../domain/DeliveryError.ts"
-import { alertType, exhaustedType } from "../domain/EventType.ts"
 import { type AttemptId, type DeliveryId, toUuid } from "../domain/Ids.ts"
 import * as AttemptCounts from "./AttemptCounts.ts"
-import { DeliveryUuid, WebhookUuid } from "./Columns.ts"
+import { DeliveryUuid } from "./Columns.ts"
+import { Endpoint, endpointCounts } from "./EndpointCounts.ts"
+import { outcomeNotices } from "./OutcomeNotices.ts"
 
 export interface Outcome {
   readonly attemptId: AttemptId
@@ -68,29 +68,6 @@ const columns = (sql: SqlClient, outcomes: ReadonlyArray<Outcome>): Fragment =>
 const sample = (body: Uint8Array): string =>
   Buffer.from(body.subarray(0, sampleLengthMax)).toString("utf8").replaceAll("\0", "\uFFFD")
 
-const activeBefore = "{\"deactivation_reason\": null, \"is_active\": true}"
-const goneAfter = "{\"deactivation_reason\": \"gone\", \"is_active\": false}"
-const goneMessage =
-  "The endpoint answered 410 Gone, so the webhook was switched off. Switch it on again if that was a mistake."
-
-/** Seconds over which an endpoint's failure rate and latency are taken. */
-const windowSeconds = 60
-
-/** Of the endpoints whose circuits have something to decide on. */
-const Endpoint = Schema.Struct({
-  webhookId: WebhookUuid,
-  url: Schema.String,
-  circuit: Circuit,
-  /** Of these outcomes. */
-  successes: Schema.Int,
-  failures: Schema.Int,
-  /** With these outcomes: failures in a row, and what the present minute has seen. */
-  failureCount: Schema.Int,
-  windowAttempts: Schema.Int,
-  windowFailures: Schema.Int
-})
-export type Endpoint = typeof Endpoint.Type
-
 /** Of each outcome whose lease still stood, what its webhook's stats count. */
 const made = (sql: SqlClient): Fragment =>
   sql`
@@ -140,68 +117,8 @@ export const record = (
       FROM recorded r JOIN outcome o USING (position)
     ), measured AS (
       ${AttemptCounts.added(sql, made(sql))}
-    ), tally AS (
-      SELECT r.webhook_id,
-        max(o.position) FILTER (WHERE o.result = 'success') AS last_success,
-        count(*) FILTER (WHERE o.result = 'success')::int AS successes,
-        count(*) FILTER (WHERE o.result <> 'success' AND o.counted)::int AS failures,
-        coalesce(sum(o.duration_ms) FILTER (WHERE o.counted), 0) AS duration_ms,
-        max(o.certificate_expires_at) AS certificate_expires_at,
-        bool_or(o.error_class = 'http_410') AS gone
-      FROM recorded r JOIN outcome o USING (position) GROUP BY r.webhook_id
-    ), tail AS (
-      -- Failures in a row at the end of the batch.
-      SELECT r.webhook_id, count(*)::int AS failures, (array_agg(o.error_class ORDER BY o.position DESC))[1] AS error_class
-      FROM recorded r JOIN outcome o USING (position) JOIN tally t ON t.webhook_id = r.webhook_id
-      WHERE o.result <> 'success' AND o.counted AND o.position > coalesce(t.last_success, 0)
-      GROUP BY r.webhook_id
-    ), counted AS (
-      UPDATE webhooks w SET
-        failure_count = CASE WHEN t.last_success IS NULL THEN w.failure_count ELSE 0 END + t.in_a_row,
-        failing_since = CASE
-          WHEN t.in_a_row = 0 AND t.last_success IS NOT NULL THEN NULL
-          WHEN t.in_a_row > 0 AND (t.last_success IS NOT NULL OR w.failing_since IS NULL) THEN now()
-          ELSE w.failing_since END,
-        last_error_class = CASE
-          WHEN t.in_a_row > 0 THEN t.error_class
-          WHEN t.last_success IS NULL THEN w.last_error_class END,
-        window_started_at = CASE WHEN t.is_fresh THEN now() ELSE w.window_started_at END,
-        window_attempts = CASE WHEN t.is_fresh THEN 0 ELSE w.window_attempts END + t.successes + t.failures,
-        window_failures = CASE WHEN t.is_fresh THEN 0 ELSE w.window_failures END + t.failures,
-        window_duration_ms = CASE WHEN t.is_fresh THEN 0 ELSE w.window_duration_ms END + t.duration_ms,
-        last_successful_delivery_at = CASE WHEN t.last_success IS NULL THEN w.last_successful_delivery_at ELSE now() END,
-        last_failure_at = CASE WHEN t.failures = 0 THEN w.last_failure_at ELSE now() END,
-        certificate_expires_at = coalesce(to_timestamp(t.certificate_expires_at / 1000), w.certificate_expires_at),
-        deactivated_at = CASE WHEN w.is_active AND t.gone THEN now() ELSE w.deactivated_at END,
-        is_active = w.is_active AND NOT coalesce(t.gone, false),
-        deactivation_reason = CASE WHEN w.is_active AND t.gone THEN 'gone' ELSE w.deactivation_reason END
-      FROM (
-        SELECT t.*, coalesce(f.failures, 0) AS in_a_row, f.error_class,
-          v.window_started_at < now() - make_interval(secs => ${windowSeconds}) AS is_fresh
-        FROM tally t JOIN webhooks v ON v.id = t.webhook_id LEFT JOIN tail f ON f.webhook_id = t.webhook_id
-      ) t
-      WHERE w.id = t.webhook_id
-      RETURNING w.id AS webhook_id, w.url, w.circuit, w.circuit_openings, w.circuit_ramp, w.circuit_ramp_successes,
-        w.failure_count, w.window_attempts, w.window_failures, t.successes, t.failures
-    ), audited AS (
-      -- Reads the webhook as it was before this statement.
-      INSERT INTO audit_log (client_id, action, resource, resource_id, role, before, after)
-      SELECT w.client_id, 'webhook.deactivated', 'webhook', w.id, 'system', ${activeBefore}, ${goneAfter}
-      FROM tally t JOIN webhooks w ON w.id = t.webhook_id WHERE t.gone AND w.is_active
-    ), alerted AS (
-      SELECT raise_alert(w.client_id, w.id, 'webhook_deactivated', 'critical', ${goneMessage}::text, ${goneAfter}::jsonb),
-        put_notice(w.client_id, 'webhook.deactivated', w.id, jsonb_build_object(
-          'webhook_id', typeid('whk', w.id), 'deactivation_reason', 'gone', 'message', ${goneMessage}::text))
-      FROM tally t JOIN webhooks w ON w.id = t.webhook_id WHERE t.gone AND w.is_active
-    ), exhausted AS (
-      -- Of a notice that cannot be delivered nobody is told: that would be the next.
-      SELECT put_notice(r.client_id, 'delivery.exhausted', r.webhook_id, jsonb_build_object(
-        'delivery_id', typeid('dlv', r.id), 'event_id', typeid('evt', r.event_id), 'event_type', r.event_type,
-        'webhook_id', typeid('whk', r.webhook_id), 'attempt_count', r.attempt_count, 'error_class', o.error_class,
-        'error_message', o.error_message))
-      FROM recorded r JOIN outcome o USING (position)
-      WHERE o.status = 'failed_permanent' AND r.event_type <> ALL(${notices}) AND r.event_type NOT LIKE 'webhook.%'
-    )
+    ), ${endpointCounts(sql)}
+    ), ${outcomeNotices(sql)}
     SELECT r.id AS delivery_id,
       CASE WHEN e.webhook_id IS NOT NULL THEN json_build_object(
         'webhookId', e.webhook_id, 'url', e.url, 'successes', e.successes, 'failures', e.failures,
@@ -212,8 +129,6 @@ export const record = (
     FROM recorded r
     LEFT JOIN counted e ON e.webhook_id = r.webhook_id AND (e.failures > 0 OR e.circuit <> 'closed' OR e.circuit_ramp IS NOT NULL)
   `.pipe(Effect.flatMap(decode), Effect.map(recordedOf))
-
-const notices = [exhaustedType, alertType]
 
 const decode = Schema.decodeUnknown(
   Schema.Array(Schema.Struct({ deliveryId: DeliveryUuid, endpoint: Schema.NullOr(Endpoint) }))

@@ -8,7 +8,7 @@ import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
 import * as Circuit from "../domain/Circuit.ts"
 import { type CircuitChange, CircuitStore } from "../persistence/CircuitStore.ts"
-import type { Endpoint } from "../persistence/Outcomes.ts"
+import type { Endpoint } from "../persistence/EndpointCounts.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Signal, Signals } from "../telemetry/Signals.ts"
 

@@ -12,6 +12,7 @@ import { EndpointStore } from "../../src/persistence/EndpointStore.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
 import { HealingStore } from "../../src/persistence/HealingStore.ts"
 import { HealthStore } from "../../src/persistence/HealthStore.ts"
+import { Inventory } from "../../src/persistence/Inventory.ts"
 import { Notifications } from "../../src/persistence/Notifications.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
 import * as Actors from "../../src/runtime/Actors.ts"
@@ -43,6 +44,7 @@ type Victim =
   | "Monitor"
   | "OutcomeRecorder"
   | "ReencryptionWorker"
+  | "Sampler"
   | "Scheduler"
   | "Wakeups"
 type Doomed = Ref.Ref<HashSet.HashSet<Victim>>
@@ -54,6 +56,7 @@ const atStart = [
   "HealthCheckWorker",
   "Monitor",
   "ReencryptionWorker",
+  "Sampler",
   "Wakeups"
 ] as const
 
@@ -113,6 +116,14 @@ const deadlyNotifications = Layer.effect(
   Effect.map(Effect.all([Notifications, Doom]), ([notifications, doom]) => ({
     ...notifications,
     listen: Stream.unwrap(Effect.as(dieIfDoomed(doom, "Wakeups"), notifications.listen))
+  }))
+)
+
+const deadlyInventory = Layer.effect(
+  Inventory,
+  Effect.map(Effect.all([Inventory, Doom]), ([inventory, doom]) => ({
+    ...inventory,
+    registered: Effect.zipRight(dieIfDoomed(doom, "Sampler"), inventory.registered)
   }))
 )
 
@@ -186,7 +197,9 @@ const Service = Actors.layer(options).pipe(
   Layer.provideMerge(deadlyCourier.pipe(Layer.provide(Courier.layer))),
   Layer.provideMerge(deadlyReencryption.pipe(Layer.provide(Reencryption.layer))),
   Layer.provide(Layer.mergeAll(Transport, PayloadSigner.layer, SecretBox.layer(keys))),
-  Layer.provideMerge(Layer.mergeAll(deadlyEvents, deadlyHealth, deadlyNotifications, deadlyPartitions, deadlyStore)),
+  Layer.provideMerge(
+    Layer.mergeAll(deadlyEvents, deadlyHealth, deadlyInventory, deadlyNotifications, deadlyPartitions, deadlyStore)
+  ),
   Layer.provideMerge(Stores.layer),
   Layer.provideMerge(Layer.mergeAll(Signals.layer, Supervisor.layer, Doom.layer)),
   Layer.provide(ScriptedReceiver.allowLoopback()),
@@ -295,6 +308,7 @@ it.scopedLive("every actor may die: it is restarted, counted, and nothing is los
         "Monitor",
         "Wakeups",
         "CleanupWorker",
+        "Sampler",
         "ReencryptionWorker",
         "EventListener"
       ]
