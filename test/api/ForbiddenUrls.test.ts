@@ -15,9 +15,10 @@ const targets = Effect.all([WatchedService.Watch, ApiTest]).pipe(
 
 const urls = Effect.map(targets, (all) => all.map(({ url }) => url))
 
+/** What an owner may change: when it is checked next is the service's. */
 const webhookRows = Effect.flatMap(
   SqlClient.SqlClient,
-  (sql) => sql`SELECT id, url, updated_at, xmin::text FROM webhooks ORDER BY id`
+  (sql) => sql`SELECT id, name, url, updated_at FROM webhooks ORDER BY id`
 )
 
 const blocked = { status: "failed_permanent", error_class: "blocked_address", next_retry_at: null }

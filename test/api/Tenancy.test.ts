@@ -67,7 +67,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Tenancy", (it)
       ].map((path) => Rows.read(a.client, path)))
       const before = yield* look
       const tried = routes.filter(({ isTenants }) => isTenants)
-      assert.lengthOf(tried, 13)
+      assert.lengthOf(tried, 14)
       for (const route of tried) {
         const [resource] = route.resources
         assert(resource)

@@ -113,7 +113,7 @@ describe("RetryPolicy.decide", () => {
   it.prop("waits as long as delayMs says, an uncharged first failure as long as the first", [
     policy,
     FastCheck.nat(40),
-    retryable.filter((failure) => failure.class !== "blocked_address"),
+    retryable.filter((failure) => failure.class !== "blocked_address" && failure.class !== "interrupted"),
     jitter
   ], ([given, charged, failure, j]) => {
     const decision = RetryPolicy.decide(given, charged, failure, j)
@@ -135,9 +135,25 @@ describe("RetryPolicy.decide", () => {
     assert.strictEqual(decision.delayMs, Math.max(backoff, Math.round(300_000 + 60_000 * j)))
   })
 
+  it("G61 makes again at once what was broken off to stop, however often that was", () => {
+    const slow = { maxAttempts: 1, baseDelayMs: 10_000, maxDelayMs: 43_200_000, backoffFactor: 6 }
+    const failure = new RetryableFailure({
+      class: "interrupted",
+      message: "stopped",
+      retryAfterMs: null,
+      exchange: unsent(0)
+    })
+    for (const attempt of [1, 2, 20]) {
+      assert.deepStrictEqual(RetryPolicy.decide(slow, attempt, failure, 0.5), {
+        status: "failed_retryable",
+        delayMs: 0
+      })
+    }
+  })
+
   it("B16 leaves the other classes at the pace of the policy", () => {
     const quick = { maxAttempts: 5, baseDelayMs: 100, maxDelayMs: 1_000, backoffFactor: 2 }
-    for (const of of RetryableClass.literals) {
+    for (const of of RetryableClass.literals.filter((one) => one !== "interrupted")) {
       const failure = new RetryableFailure({ class: of, message: "no", retryAfterMs: null, exchange: unsent(0) })
       const expected = of === "blocked_address" ? 330_000 : 100
       assert.deepInclude(RetryPolicy.decide(quick, 1, failure, 0.5), { delayMs: expected }, of)

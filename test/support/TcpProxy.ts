@@ -21,6 +21,9 @@ export interface TcpProxy {
   readonly longestWaitMs: Effect.Effect<number>
 }
 
+/** A name and the text that it is given to, as Postgres' protocol has them (Parse). */
+const prepared = /([0-9a-f]{24}_\d+)\0([^\0]+)\0/g
+
 /** What holds for all connections at the moment. */
 interface Weather {
   isCut: boolean
@@ -77,6 +80,8 @@ export const make = (target: string): Effect.Effect<TcpProxy, never, Scope.Scope
 /** One client's connection and ours to the server. */
 class Link {
   private askedAt: number | null = null
+  /** By the names that they were prepared under. */
+  private readonly statements = new Map<string, string>()
   private readonly client: net.Socket
   private readonly sockets: ReadonlyArray<net.Socket>
   private readonly weather: Weather
@@ -119,9 +124,22 @@ class Link {
 
   /** Whether these bytes are the last that the client will have an answer to. */
   private isLast(bytes: Buffer): boolean {
-    if (this.weather.lost === null || !bytes.includes(this.weather.lost)) return false
+    this.learn(bytes)
+    if (this.weather.lost === null || !this.asksFor(bytes, this.weather.lost)) return false
     this.weather.lost = null
     return true
+  }
+
+  /** Of a statement that was prepared on this connection only the name is sent again. */
+  private asksFor(bytes: Buffer, text: string): boolean {
+    return bytes.includes(text) ||
+      [...this.statements].some(([name, statement]) => statement.includes(text) && bytes.includes(name))
+  }
+
+  private learn(bytes: Buffer): void {
+    for (const [, name = "", statement = ""] of bytes.toString("latin1").matchAll(prepared)) {
+      this.statements.set(name, statement)
+    }
   }
 
   private waited(): void {
