@@ -13,6 +13,8 @@ import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
  */
 export const tickSeconds = 30
 export const leaseSeconds = 30
+/** Of every webhook: a probe's time is a lease and an attempt's. */
+const timeoutSeconds = 5
 const windowSeconds = 60
 const unknownMax = 3
 
@@ -106,7 +108,7 @@ export const claim = (model: Model, webhook: Webhook, most: number) => {
   const isOver = webhook.until !== null && webhook.until <= model.now
   if (!webhook.isDeleted && webhook.isActive && isOver && due.length > 0) {
     webhook.circuit = { ...webhook.circuit, state: "half_open" }
-    webhook.until = model.now + leaseSeconds
+    webhook.until = model.now + leaseSeconds + timeoutSeconds
     return { deliveries: due.slice(0, 1), probe: true }
   }
   return { deliveries: due.slice(0, room(model, webhook, most)), probe: false }
