@@ -1,7 +1,7 @@
 /**
  * Writes what came of attempts, as many at once as are waiting. It waits for nobody: the write under way is the time in
  * which the next batch gathers. While the database is away it holds a bounded number of outcomes and the workers wait
- * behind them; an outcome whose lease ends meanwhile is written in vain, and the delivery is sent again.
+ * behind them; a lease that another node took up meanwhile makes its outcome void, and the delivery is sent again.
  */
 import { partition } from "effect/Array"
 import * as Chunk from "effect/Chunk"
