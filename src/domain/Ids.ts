@@ -74,7 +74,10 @@ export type Kinds = {
 
 /** A new id of the given kind, of the present millisecond. */
 export const make = <K extends keyof Kinds>(kind: K): Effect.Effect<Kinds[K]> =>
-  Effect.map(Clock.currentTimeMillis, (millis) => fromUuid(kind, uuidV7(millis)))
+  Effect.map(Clock.currentTimeMillis, (millis) => makeAt(kind, millis))
+
+/** A new id of the given kind, of the given Unix millisecond. */
+export const makeAt = <K extends keyof Kinds>(kind: K, millis: number): Kinds[K] => fromUuid(kind, uuidV7(millis))
 
 /** The UUID inside an id. */
 export const toUuid = (id: Kinds[keyof Kinds]): string => decode(id.slice(id.indexOf("_") + 1))
@@ -83,30 +86,50 @@ export const toUuid = (id: Kinds[keyof Kinds]): string => decode(id.slice(id.ind
 export const fromUuid = <K extends keyof Kinds>(kind: K, uuid: string): Kinds[K] =>
   `${prefixes[kind]}_${encode(uuid)}` as Kinds[K]
 
-/** RFC 9562 UUIDv7: 48 bits of Unix milliseconds, then 74 random bits. */
+/** RFC 9562 UUIDv7: 48 bits of Unix milliseconds, then the 74 random bits that a UUIDv4 has in the same places. */
 export const uuidV7 = (millis: number): string => {
-  const bytes = crypto.getRandomValues(new Uint8Array(16))
-  for (let i = 0; i < 6; i++) bytes[i] = Math.floor(millis / 2 ** (8 * (5 - i))) & 0xff
-  bytes[6] = 0x70 | ((bytes[6] ?? 0) & 0x0f)
-  bytes[8] = 0x80 | ((bytes[8] ?? 0) & 0x3f)
-  return hexToUuid(Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(""))
+  const time = millis.toString(16).padStart(12, "0")
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${crypto.randomUUID().slice(15)}`
 }
 
-const hexToUuid = (hex: string): string =>
-  `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+// An event's ids are converted a dozen times on its way: digit by digit, in a third of the time that BigInt takes.
+
+const hexDigits = "0123456789abcdef"
+const hexValue = (code: number): number => code <= 57 ? code - 48 : (code | 32) - 87
+
+const base32Values = new Uint8Array(128)
+for (let i = 0; i < alphabet.length; i++) base32Values[alphabet.charCodeAt(i)] = i
 
 const encode = (uuid: string): string => {
-  let bits = BigInt(`0x${uuid.replaceAll("-", "")}`)
   let text = ""
-  for (let i = 0; i < 26; i++) {
-    text = alphabet[Number(bits & 31n)] + text
-    bits >>= 5n
+  let bits = 0
+  // 26 × 5 bits are two more than a UUID has: zeros in front.
+  let held = 2
+  for (let i = 0; i < uuid.length; i++) {
+    const code = uuid.charCodeAt(i)
+    if (code === 45) continue
+    bits = (bits << 4) | hexValue(code)
+    held += 4
+    if (held < 5) continue
+    held -= 5
+    text += alphabet[bits >> held] ?? ""
+    bits &= (1 << held) - 1
   }
   return text
 }
 
 const decode = (text: string): string => {
-  let bits = 0n
-  for (const character of text) bits = (bits << 5n) | BigInt(alphabet.indexOf(character))
-  return hexToUuid(bits.toString(16).padStart(32, "0"))
+  let hex = ""
+  let bits = 0
+  let held = -2
+  for (let i = 0; i < text.length; i++) {
+    bits = (bits << 5) | (base32Values[text.charCodeAt(i)] ?? 0)
+    held += 5
+    while (held >= 4) {
+      held -= 4
+      hex += hexDigits[bits >> held] ?? ""
+      bits &= (1 << held) - 1
+    }
+  }
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
