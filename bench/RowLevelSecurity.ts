@@ -89,14 +89,10 @@ const publish = Effect.gen(function*() {
     occurredAt: yield* DateTime.now,
     body
   }
-  return yield* events.publish({
-    clientId: client,
-    events: [event],
-    idempotency: null,
-    target: null,
-    notice: null,
-    lease: null
-  })
+  return yield* events.publish(
+    [{ clientId: client, events: [event], idempotency: null, target: null, notice: null }],
+    null
+  )
 })
 
 const listOf = (only: ClientId) =>

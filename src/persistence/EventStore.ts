@@ -15,7 +15,8 @@ import { type EventId, toUuid } from "../domain/Ids.ts"
 import * as Page from "../domain/Page.ts"
 import { DeliveryUuid, EventUuid, Timestamp, WebhookUuid } from "./Columns.ts"
 import { PersistenceError } from "./Postgres.ts"
-import { type IdempotencyConflict, make as makePublish, type PublishRequest, type Stored } from "./Publish.ts"
+import { type Committed, type LeaseOffer, publish, type PublishRequest, type Stored } from "./Publish.ts"
+import { type IdempotencyConflict, replay } from "./Replay.ts"
 
 const EventRow = Schema.Struct({ ...Event.fields, id: EventUuid, occurredAt: Timestamp, createdAt: Timestamp })
 
@@ -63,10 +64,15 @@ const find = (sql: SqlClient.SqlClient) =>
   })
 
 export class EventStore extends Context.Tag("deeper-hub-webhooks/persistence/EventStore")<EventStore, {
-  /** Durable when it answers. A repeated idempotency key answers what the first request was answered. */
+  /** Durable when it answers. No two of the requests have one idempotency key of one client. */
   readonly publish: (
+    requests: ReadonlyArray<PublishRequest>,
+    lease: LeaseOffer | null
+  ) => Effect.Effect<Committed, PersistenceError>
+  /** What the first request with the same idempotency key was answered; none where the key is free again. */
+  readonly replay: (
     request: PublishRequest
-  ) => Effect.Effect<Stored, PersistenceError | IdempotencyConflict>
+  ) => Effect.Effect<Option.Option<Stored>, PersistenceError | IdempotencyConflict>
   readonly list: (
     reach: Reach,
     filter: EventFilter,
@@ -83,10 +89,11 @@ export class EventStore extends Context.Tag("deeper-hub-webhooks/persistence/Eve
 const make = (ttlSeconds: number) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
-    const publish = makePublish(sql, ttlSeconds)
-    const statements = { list: list(sql), find: find(sql) }
+    const statements = { list: list(sql), find: find(sql), replay: replay(sql) }
     return EventStore.of({
-      publish: (request) => publish(request).pipe(PersistenceError.refail("EventStore.publish")),
+      publish: (requests, lease) =>
+        publish(sql, requests, lease, ttlSeconds).pipe(PersistenceError.refail("EventStore.publish")),
+      replay: (request) => statements.replay(request).pipe(PersistenceError.refail("EventStore.replay")),
       list: (reach, filter, page) =>
         statements.list({ ...reach, ...filter, after: page.after, rows: page.limit + 1 }).pipe(
           Effect.map((rows) => Page.fromRows(rows, page, (event) => toUuid(event.id))),

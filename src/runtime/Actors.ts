@@ -5,6 +5,7 @@
  * delivery for each webhook that wants it, and only then answers. From there on the rows are what counts; everything in
  * memory may be lost at any moment.
  *
+ *   GroupCommit      commits what is published at the same moment in one statement, and leases what there is room for
  *   Bulkhead         how many deliveries may be in hand, in all and of each webhook
  *   Scheduler        claims what is due, under a lease, as much as the Bulkhead has room for
  *   DeliveryQueue    the hand-over; what there is no room for waits in Postgres
@@ -22,7 +23,8 @@
  *
  * ```
  * Supervisor (one-for-one)
- * ├─ LeaseKeeper        built first, stopped last
+ * ├─ GroupCommit        built first, stopped last
+ * ├─ LeaseKeeper
  * ├─ OutcomeRecorder
  * ├─ Dispatcher
  * ├─ Scheduler
@@ -52,7 +54,7 @@ import * as CleanupWorker from "./CleanupWorker.ts"
 import { DeliveryQueue } from "./DeliveryQueue.ts"
 import * as Dispatcher from "./Dispatcher.ts"
 import * as EventListener from "./EventListener.ts"
-import * as FastLane from "./FastLane.ts"
+import * as GroupCommit from "./GroupCommit.ts"
 import * as HealthCheckWorker from "./HealthCheckWorker.ts"
 import { LeaseKeeper } from "./LeaseKeeper.ts"
 import * as Monitor from "./Monitor.ts"
@@ -113,7 +115,7 @@ const sending = (options: ActorsOptions) =>
 
 /** What publishers and the Dispatcher share: below both, so that it outlives both. */
 export const layerHandOver = (options: ActorsOptions) =>
-  (options.enabled ? FastLane.layer(options) : FastLane.layerClosed).pipe(
+  (options.enabled ? GroupCommit.layer(options) : GroupCommit.layerUnsent).pipe(
     Layer.provideMerge(DeliveryQueue.layer(options.concurrency)),
     Layer.provideMerge(Bulkhead.layer({ places: options.concurrency, placesPerWebhook: options.concurrencyPerWebhook }))
   )

@@ -59,7 +59,9 @@ const make = (options: PlacesOptions) => {
     return {
       places: Math.min(places.unreserved, Math.max(events * placesPerEvent, placesPerPublishMin)),
       mostPerWebhook,
-      except: Array.from(places.holders).filter((webhook) => places.room(webhook, places.free) < mostPerWebhook)
+      limited: Array.from(places.holders, (webhookId) => ({ webhookId, most: places.room(webhookId, places.free) }))
+        .filter(({ most }) => most < mostPerWebhook)
+        .map(({ most, webhookId }) => ({ webhookId, most: Math.max(0, most) }))
     }
   }
 

@@ -1,39 +1,43 @@
-/** Lets publishers hand what they committed straight to the Dispatcher, as far as the Bulkhead has room. */
+/** Hands what a publish committed straight to the Dispatcher, as far as the Bulkhead has room. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
 import { randomUUID } from "node:crypto"
-import { FastLane } from "../service/FastLane.ts"
+import type { Committed, LeaseOffer } from "../persistence/Publish.ts"
 import { Bulkhead } from "./Bulkhead.ts"
 import { DeliveryQueue } from "./DeliveryQueue.ts"
 
-export const layer = (options: { readonly leaseSeconds: number }) =>
-  Layer.effect(
-    FastLane,
-    Effect.gen(function*() {
-      const bulkhead = yield* Bulkhead
-      const queue = yield* DeliveryQueue
-      const leaseNanos = BigInt(options.leaseSeconds) * 1_000_000_000n
+/**
+ * Hands `publish` an offer for the deliveries of so many events, null where there is no room, and what it leased to the
+ * Dispatcher. Not to be interrupted from the offer to the hand-over, so that no lease is left without its attempt.
+ */
+export type FastLane = <E, R>(
+  events: number,
+  publish: (offer: LeaseOffer | null) => Effect.Effect<Committed, E, R>
+) => Effect.Effect<Committed, E, R>
 
-      return FastLane.of({
-        send: (events, publish) =>
-          Effect.uninterruptible(Effect.gen(function*() {
-            const room = yield* bulkhead.reserve(events)
-            if (room === null) return yield* publish(null)
-            const { except, mostPerWebhook, places } = room
-            const leaseEndsAt = (yield* Clock.currentTimeNanos) + leaseNanos
-            const offer = { token: randomUUID(), seconds: options.leaseSeconds, most: places, mostPerWebhook, except }
-            const exit = yield* Effect.exit(publish(offer))
-            const leased = Exit.isSuccess(exit) ? exit.value.leased : []
-            yield* bulkhead.settle(room, leased.map(({ webhookId }) => webhookId))
-            // Never waits: the queue takes as many as there are places.
-            yield* queue.offerAll(leased.map((delivery) => ({ delivery, leaseEndsAt })))
-            return yield* exit
-          }))
-      })
-    })
-  )
+export const make = (options: { readonly leaseSeconds: number }) =>
+  Effect.gen(function*() {
+    const bulkhead = yield* Bulkhead
+    const queue = yield* DeliveryQueue
+    const leaseNanos = BigInt(options.leaseSeconds) * 1_000_000_000n
 
-/** Where nothing is sent, nothing is leased. */
-export const layerClosed = Layer.succeed(FastLane, FastLane.of({ send: (_, publish) => publish(null) }))
+    const send: FastLane = (events, publish) =>
+      Effect.uninterruptible(Effect.gen(function*() {
+        const room = yield* bulkhead.reserve(events)
+        if (room === null) return yield* publish(null)
+        const { limited, mostPerWebhook, places } = room
+        const leaseEndsAt = (yield* Clock.currentTimeNanos) + leaseNanos
+        const offer = { token: randomUUID(), seconds: options.leaseSeconds, most: places, mostPerWebhook, limited }
+        const exit = yield* Effect.exit(publish(offer))
+        const leased = Exit.isSuccess(exit) ? exit.value.leased : []
+        yield* bulkhead.settle(room, leased.map(({ webhookId }) => webhookId))
+        // Never waits: the queue takes as many as there are places.
+        yield* queue.offerAll(leased.map((delivery) => ({ delivery, leaseEndsAt })))
+        return yield* exit
+      }))
+    return send
+  })
+
+/** Leases nothing. */
+export const closed: FastLane = (_, publish) => publish(null)

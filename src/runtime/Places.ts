@@ -14,8 +14,8 @@ export interface PlacesOptions {
 export interface Reservation {
   readonly places: number
   readonly mostPerWebhook: number
-  /** Webhooks that may hold no more than they do. */
-  readonly except: ReadonlyArray<WebhookId>
+  /** Webhooks that may not hold so many more, and how many. */
+  readonly limited: ReadonlyArray<{ readonly webhookId: WebhookId; readonly most: number }>
 }
 
 const shareOfFree = 1 / 8
@@ -33,7 +33,7 @@ export class Places {
   readonly #perWebhook: number
   readonly #reserved: number
   #free: number
-  /** What publishes under way may yet add to what any webhook holds, but for those that they leave out. */
+  /** What publishes under way may yet add to what any webhook holds, but for those of which they may have fewer. */
   #promised = 0
   readonly #leftOut = new Map<WebhookId, number>()
 
@@ -93,10 +93,10 @@ export class Places {
     if (this.#quick.size > quickMax && oldest.done !== true) this.#quick.delete(oldest.value)
   }
 
-  #setAside({ except, mostPerWebhook, places }: Reservation, sign: 1 | -1): void {
+  #setAside({ limited, mostPerWebhook, places }: Reservation, sign: 1 | -1): void {
     this.#free -= sign * places
     this.#promised += sign * mostPerWebhook
-    for (const webhook of except) add(this.#leftOut, webhook, sign * mostPerWebhook)
+    for (const { most, webhookId } of limited) add(this.#leftOut, webhookId, sign * (mostPerWebhook - most))
   }
 
   #share(free: number): number {

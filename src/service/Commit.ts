@@ -1,18 +1,14 @@
-/**
- * The short way from a commit to a delivery: what this node has room for is leased to it in the statement that publishes,
- * and goes straight to the Dispatcher. The runtime says what there is room for.
- */
+/** The one way in for events. Those who publish at the same moment share a statement: the runtime sees to it. */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import type { LeaseOffer, Stored } from "../persistence/Publish.ts"
+import type { PersistenceError } from "../persistence/Postgres.ts"
+import type { PublishRequest, Stored } from "../persistence/Publish.ts"
+import type { IdempotencyConflict } from "../persistence/Replay.ts"
 
-export class FastLane extends Context.Tag("deeper-hub-webhooks/service/FastLane")<FastLane, {
+export class Commit extends Context.Tag("deeper-hub-webhooks/service/Commit")<Commit, {
   /**
-   * Hands `publish` an offer for the deliveries of so many events, null where there is no room, and what it leased to the
-   * Dispatcher. Not to be interrupted from the offer to the hand-over, so that no lease is left without its attempt.
+   * Durable when it answers. A repeated idempotency key answers what the first request was answered. Interrupted, it may
+   * have been committed or not.
    */
-  readonly send: <E, R>(
-    events: number,
-    publish: (offer: LeaseOffer | null) => Effect.Effect<Stored, E, R>
-  ) => Effect.Effect<Stored, E, R>
+  readonly commit: (request: PublishRequest) => Effect.Effect<Stored, PersistenceError | IdempotencyConflict>
 }>() {}

@@ -8,7 +8,6 @@ import { type EventTypeName, testType } from "../domain/EventType.ts"
 import type { ClientId, WebhookId } from "../domain/Ids.ts"
 import type { JsonObject } from "../domain/Json.ts"
 import { Conflict, type Forbidden, type Invalid, type NotFound, type TooLarge } from "../domain/Refusal.ts"
-import { EventStore } from "../persistence/EventStore.ts"
 import type { EventTypeStore } from "../persistence/EventTypeStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import type { PublishRequest } from "../persistence/Publish.ts"
@@ -17,7 +16,7 @@ import * as Metrics from "../telemetry/Metrics.ts"
 import { Signal, Signals } from "../telemetry/Signals.ts"
 import * as Spans from "../telemetry/Spans.ts"
 import { authorize, found, makeKnownClient } from "./Access.ts"
-import { FastLane } from "./FastLane.ts"
+import { Commit } from "./Commit.ts"
 import * as Publishing from "./Publishing.ts"
 import type { EventInput } from "./Publishing.ts"
 
@@ -106,8 +105,7 @@ export const make = (limits: { readonly payloadBytesMax: number }) =>
 const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
   Effect.gen(function*() {
     const context = yield* Effect.context<EventTypeStore>()
-    const events = yield* EventStore
-    const lane = yield* FastLane
+    const { commit } = yield* Commit
     const signals = yield* Signals
     return (
       clientId: ClientId,
@@ -122,15 +120,13 @@ const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
       Effect.gen(function*() {
         const idempotency = yield* Publishing.idempotency(request.key, inputs, request.kind)
         const stored = yield* Publishing.prepare(inputs, limits)
-        const { circuitOpen, published, waiting } = yield* lane.send(stored.length, (lease) =>
-          events.publish({
-            clientId,
-            events: stored,
-            idempotency,
-            target: request.target,
-            notice: request.notice,
-            lease
-          })).pipe(Effect.catchTag("IdempotencyConflict", Publishing.keyReused))
+        const { circuitOpen, published, waiting } = yield* commit({
+          clientId,
+          events: stored,
+          idempotency,
+          target: request.target,
+          notice: request.notice
+        }).pipe(Effect.catchTag("IdempotencyConflict", Publishing.keyReused))
         // A repeated request is answered with the ids of the first one: nothing is new.
         const replayed = published[0]?.eventId !== stored[0].id
         if (!replayed) {

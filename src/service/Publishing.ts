@@ -10,7 +10,8 @@ import type { Json, JsonObject } from "../domain/Json.ts"
 import { Conflict, Invalid, TooLarge } from "../domain/Refusal.ts"
 import * as SensitiveData from "../domain/SensitiveData.ts"
 import { EventTypeStore } from "../persistence/EventTypeStore.ts"
-import type { IdempotencyConflict, StorableEvent } from "../persistence/Publish.ts"
+import type { StorableEvent } from "../persistence/Publish.ts"
+import type { IdempotencyConflict } from "../persistence/Replay.ts"
 import * as CanonicalJson from "../signing/CanonicalJson.ts"
 
 /** An event as its publisher hands it over. */

@@ -9,6 +9,12 @@ export const published = Metric.counter(name("events.published_to_dispatcher.cou
   incremental: true
 })
 
+export const intakeBatchSize = Metric.histogram(
+  name("intake.batch_size"),
+  MetricBoundaries.fromIterable([1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000]),
+  "Events that were committed together"
+)
+
 export const outboxRefused = Metric.counter(name("outbox.refused.count"), {
   description: "Rows of the outbox that were set aside because they are no events",
   incremental: true

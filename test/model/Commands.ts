@@ -48,7 +48,8 @@ const publish = fc.record({
     fc.record({
       most: fc.integer({ min: 1, max: 12 }),
       mostPerWebhook: fc.integer({ min: 1, max: 6 }),
-      except: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: someWebhooks })
+      limited: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: someWebhooks }),
+      mostOfLimited: fc.integer({ min: 0, max: 3 })
     }),
     { freq: 3 }
   ),
@@ -59,7 +60,10 @@ const publish = fc.record({
       ...lease,
       token: randomUUID(),
       seconds: Model.leaseSeconds,
-      except: lease.except.flatMap((i) => model.webhooks[i]?.id ?? [])
+      limited: lease.limited.flatMap((i) => {
+        const webhookId = model.webhooks[i]?.id
+        return webhookId === undefined ? [] : [{ webhookId, most: lease.mostOfLimited }]
+      })
     }
     const step = { _tag: "publish", type, events, lease: offer } as const
     return { step, settle: ({ stored }) => published(model, step, node, stored) }

@@ -2,7 +2,8 @@
 import { assert } from "@effect/vitest"
 import type { DeliveryId, WebhookId } from "../../src/domain/Ids.ts"
 import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
-import type { LeaseOffer, Stored } from "../../src/persistence/Publish.ts"
+import type { LeaseOffer } from "../../src/persistence/Publish.ts"
+import type { Alone } from "../support/PublishAlone.ts"
 import * as Model from "./Model.ts"
 
 interface Publish {
@@ -19,14 +20,23 @@ const wants = ({ events, isDeleted, reason }: Model.Webhook, type: string): bool
 const checkLeases = (model: Model.Model, { events, lease, type }: Publish, leased: ReadonlyArray<ClaimedDelivery>) => {
   const free = lease === null ?
     [] :
-    model.webhooks.filter((webhook) =>
-      wants(webhook, type) && Model.isFree(model, webhook) && !lease.except.includes(webhook.id)
+    model.webhooks.filter((webhook) => wants(webhook, type) && Model.isFree(model, webhook))
+  const roomOf = (id: WebhookId): number =>
+    Math.min(
+      events,
+      lease?.mostPerWebhook ?? 0,
+      lease?.limited.find(({ webhookId }) => webhookId === id)?.most ?? Number.POSITIVE_INFINITY
     )
-  const each = Math.min(events, lease?.mostPerWebhook ?? 0)
-  assert.strictEqual(leased.length, Math.min(each * free.length, lease?.most ?? 0))
+  const rooms = free.map(({ id }) => roomOf(id))
+  assert.strictEqual(leased.length, Math.min(rooms.reduce((sum, room) => sum + room, 0), lease?.most ?? 0))
   const counts = free.map(({ id }) => leased.filter(({ webhookId }) => webhookId === id).length)
   assert.strictEqual(counts.reduce((sum, count) => sum + count, 0), leased.length, "of none that is not free")
-  if (counts.length > 0) assert.isAtMost(Math.max(...counts) - Math.min(...counts), 1)
+  // Whoever has fewer than another has all that it has room for, or one fewer.
+  const most = Math.max(0, ...counts)
+  for (const [i, count] of counts.entries()) {
+    assert.isAtMost(count, rooms[i] ?? 0)
+    if (count < (rooms[i] ?? 0)) assert.isAtMost(most - count, 1)
+  }
   for (const delivery of leased) {
     const { attemptCount, chargedCount, leaseToken, probe } = delivery
     assert.deepStrictEqual([leaseToken, probe, attemptCount, chargedCount], [lease?.token, false, 0, 0])
@@ -34,7 +44,7 @@ const checkLeases = (model: Model.Model, { events, lease, type }: Publish, lease
 }
 
 /** What is not leased, for those who are to be told. */
-const checkTold = (model: Model.Model, { circuitOpen, leased, published, waiting }: Stored) => {
+const checkTold = (model: Model.Model, { circuitOpen, leased, published, waiting }: Alone) => {
   const taken = new Set(leased.map(({ id }) => id))
   const rest = published.flatMap(({ deliveries }) => deliveries).filter(({ id }) => !taken.has(id))
   const held = (by: string | null) =>
@@ -62,7 +72,7 @@ const add = (model: Model.Model, id: DeliveryId, webhook: Model.Webhook): Model.
   return delivery
 }
 
-export const published = (model: Model.Model, step: Publish, node: number, stored: Stored | null): void => {
+export const published = (model: Model.Model, step: Publish, node: number, stored: Alone | null): void => {
   assert(stored, "it is stored")
   const wanting = model.webhooks.filter((webhook) => wants(webhook, step.type))
   checkLeases(model, step, stored.leased)

@@ -11,13 +11,13 @@ import * as Ids from "../../src/domain/Ids.ts"
 import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
 import { DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
-import { EventStore } from "../../src/persistence/EventStore.ts"
 import type { Lease } from "../../src/persistence/Leases.ts"
-import type { LeaseOffer, Stored } from "../../src/persistence/Publish.ts"
+import type { LeaseOffer } from "../../src/persistence/Publish.ts"
 import { type Definition, WebhookStore } from "../../src/persistence/WebhookStore.ts"
 import { makeCircuits } from "../../src/runtime/Circuits.ts"
 import * as Verdict from "../../src/runtime/Verdict.ts"
 import { passTimes } from "../support/PassTime.ts"
+import { type Alone, publishAlone } from "../support/PublishAlone.ts"
 import * as Rows from "../support/Rows.ts"
 import * as Beginning from "./Beginning.ts"
 import * as Model from "./Model.ts"
@@ -51,7 +51,7 @@ export interface Asked {
 
 export interface Answer {
   readonly snapshot: Snapshot.Snapshot
-  readonly stored: Stored | null
+  readonly stored: Alone | null
   /** What was claimed. */
   readonly claimed: ReadonlyArray<ClaimedDelivery>
   /** Whose outcome was written, or whose lease was prolonged. */
@@ -69,14 +69,13 @@ const policy = { baseDelayMs: Model.tickSeconds * 1_000, maxDelayMs: 900_000, ba
 
 const publish = ({ clientId, step: { events, lease, type } }: Tagged<"publish">) =>
   Effect.gen(function*() {
-    const store = yield* EventStore
     const occurredAt = yield* DateTime.now
     const one = Effect.map(
       Ids.make("EventId"),
       (id) => ({ id, eventType: EventTypeName.make(type), occurredAt, body: "{}" })
     )
     const [first, rest] = [yield* one, yield* Effect.replicateEffect(one, events - 1)]
-    return yield* store.publish({
+    return yield* publishAlone({
       clientId,
       events: [first, ...rest],
       idempotency: null,

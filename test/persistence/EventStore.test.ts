@@ -5,6 +5,7 @@ import { EventTypeName } from "../../src/domain/EventType.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import { DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
+import { publishAlone } from "../support/PublishAlone.ts"
 import * as Rows from "../support/Rows.ts"
 import * as Stores from "../support/Stores.ts"
 
@@ -31,8 +32,7 @@ const publishTo = (
       Effect.map(Ids.make("EventId"), (id) => ({ id, eventType: EventTypeName.make(type), occurredAt, body: "{}" }))
     const [first, ...rest] = types
     const events = [yield* one(first), ...(yield* Effect.forEach(rest, one))] as const
-    const store = yield* EventStore
-    const { published } = yield* store.publish({
+    const { published } = yield* publishAlone({
       clientId,
       events,
       idempotency: null,

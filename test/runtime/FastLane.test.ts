@@ -4,41 +4,33 @@ import * as Ids from "../../src/domain/Ids.ts"
 import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import { PersistenceError } from "../../src/persistence/Postgres.ts"
-import type { LeaseOffer, Stored } from "../../src/persistence/Publish.ts"
+import type { Committed, LeaseOffer } from "../../src/persistence/Publish.ts"
 import { Bulkhead } from "../../src/runtime/Bulkhead.ts"
 import { DeliveryQueue, remainingMs } from "../../src/runtime/DeliveryQueue.ts"
-import * as Lane from "../../src/runtime/FastLane.ts"
-import { FastLane } from "../../src/service/FastLane.ts"
+import * as FastLane from "../../src/runtime/FastLane.ts"
 import { claimed } from "../support/Deliveries.ts"
 
 const places = 64
 
-const Parts = Lane.layer({ leaseSeconds: 30 }).pipe(
-  Layer.provideMerge(Layer.merge(
-    Bulkhead.layer({ places, placesPerWebhook: 8 }),
-    DeliveryQueue.layer(places).pipe(Layer.provide(Layer.mock(DeliveryStore, { release: () => Effect.void })))
-  ))
+const Parts = Layer.merge(
+  Bulkhead.layer({ places, placesPerWebhook: 8 }),
+  DeliveryQueue.layer(places).pipe(Layer.provide(Layer.mock(DeliveryStore, { release: () => Effect.void })))
 )
 
 const free = Effect.flatMap(Bulkhead, (bulkhead) => bulkhead.free)
 const depth = Effect.flatMap(DeliveryQueue, (queue) => queue.depth)
 
-const stored = (leased: ReadonlyArray<ClaimedDelivery>): Stored => ({
-  published: [],
-  leased,
-  waiting: [],
-  circuitOpen: []
-})
+const committed = (leased: ReadonlyArray<ClaimedDelivery>): Committed => ({ stored: [], leased })
 
-const send = <E>(events: number, publish: (offer: LeaseOffer | null) => Effect.Effect<Stored, E>) =>
-  Effect.flatMap(FastLane, (lane) => lane.send(events, publish))
+const send = <E>(events: number, publish: (offer: LeaseOffer | null) => Effect.Effect<Committed, E>) =>
+  Effect.flatMap(FastLane.make({ leaseSeconds: 30 }), (send) => send(events, publish))
 
 /** Leases under the offer's token as many of a new webhook's as these events have. */
 const leasing = (offer: LeaseOffer | null, count: number) =>
   Effect.gen(function*() {
-    if (offer === null) return stored([])
+    if (offer === null) return committed([])
     const webhookId = yield* Ids.make("WebhookId")
-    return stored(yield* Effect.replicateEffect(claimed({ leaseToken: offer.token, webhookId }), count))
+    return committed(yield* Effect.replicateEffect(claimed({ leaseToken: offer.token, webhookId }), count))
   })
 
 const away = new PersistenceError({ operation: "EventStore.publish", cause: "away" })
@@ -67,11 +59,11 @@ describe("FastLane", () => {
           Effect.map(free, (left) => {
             offers.push(offer)
             assert.strictEqual(places - 8 - left, offer?.most)
-            return stored([])
+            return committed([])
           }).pipe(Effect.provideService(Bulkhead, bulkhead)))
       }
       const [first, second] = offers
-      assert.deepInclude(first, { seconds: 30, mostPerWebhook: 3, except: [full] })
+      assert.deepInclude(first, { seconds: 30, mostPerWebhook: 3, limited: [{ webhookId: full, most: 0 }] })
       assert.notStrictEqual(first?.token, second?.token)
       assert.strictEqual(yield* free, places - 8)
     }).pipe(Effect.provide(Parts)))
@@ -110,7 +102,7 @@ describe("FastLane", () => {
         let most: number | null = null
         yield* send(1, (offer) => {
           most = offer?.most ?? null
-          return Effect.succeed(stored([]))
+          return Effect.succeed(committed([]))
         })
         return most
       })
@@ -122,9 +114,9 @@ describe("FastLane", () => {
   it.scoped("closed, leases nothing", () =>
     Effect.gen(function*() {
       const offers: Array<LeaseOffer | null> = []
-      const answer = stored([])
+      const answer = committed([])
       assert.strictEqual(
-        yield* send(1, (offer) =>
+        yield* FastLane.closed(1, (offer) =>
           Effect.sync(() => {
             offers.push(offer)
             return answer
@@ -132,5 +124,5 @@ describe("FastLane", () => {
         answer
       )
       assert.deepStrictEqual(offers, [null])
-    }).pipe(Effect.provide(Lane.layerClosed)))
+    }))
 })

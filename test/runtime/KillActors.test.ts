@@ -4,7 +4,7 @@
  */
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, it } from "@effect/vitest"
-import { Context, Effect, HashSet, Layer, Logger, Option, Queue, Ref, Schema, Stream } from "effect"
+import { Context, Effect, Exit, HashSet, Layer, Logger, Option, Queue, Ref, Schema, Stream } from "effect"
 import { Subscription } from "../../src/domain/EventType.ts"
 import type * as Ids from "../../src/domain/Ids.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
@@ -39,6 +39,7 @@ type Victim =
   | "CleanupWorker"
   | "Courier"
   | "Dispatcher"
+  | "GroupCommit"
   | "HealthCheckWorker"
   | "LeaseKeeper"
   | "Monitor"
@@ -93,13 +94,14 @@ const deadlyEvents = Layer.effect(
   Effect.map(Effect.all([EventStore, Doom]), ([store, doom]) =>
     EventStore.of({
       ...store,
-      publish: (request) =>
+      publish: (requests, lease) =>
         Effect.gen(function*() {
-          const stored = yield* store.publish(request)
-          const [first, ...rest] = stored.leased
-          if (first === undefined || !(yield* isDoomed(doom, "Dispatcher"))) return stored
+          yield* dieIfDoomed(doom, "GroupCommit")
+          const committed = yield* store.publish(requests, lease)
+          const [first, ...rest] = committed.leased
+          if (first === undefined || !(yield* isDoomed(doom, "Dispatcher"))) return committed
           // Whoever is to send the first one dies of it.
-          return { ...stored, leased: [Object.defineProperty({ ...first }, "timeoutMs", { get: explode }), ...rest] }
+          return { ...committed, leased: [Object.defineProperty({ ...first }, "timeoutMs", { get: explode }), ...rest] }
         })
     }))
 )
@@ -272,7 +274,11 @@ const program = Effect.gen(function*() {
     const { lastCrash } = yield* restarted(victim)
     assert.include(lastCrash, `${victim} is killed`)
   }
+  yield* kill("GroupCommit")
+  // Its publisher learns of it; nothing was promised.
+  assert.isTrue(Exit.isFailure(yield* Effect.exit(publishOne("deal.won"))))
   yield* also
+  yield* restarted("GroupCommit")
   yield* killEventListener
   yield* also
   yield* restarted("EventListener")
@@ -299,6 +305,7 @@ it.scopedLive("every actor may die: it is restarted, counted, and nothing is los
     assert.deepStrictEqual(
       actors.map(({ name, restarts, state }) => [name, restarts, state]),
       [
+        "GroupCommit",
         "LeaseKeeper",
         "OutcomeRecorder",
         "Dispatcher",

@@ -35,8 +35,12 @@ const takeOut = <A>(from: Array<A>, which: number): A | undefined =>
 /** As many as the offer lets a publish of so many events lease: the worst that it can do. */
 const greedy = ({ events, reservation }: World["publishing"][number], webhooks: ReadonlyArray<Ids.WebhookId>) =>
   webhooks
-    .filter((webhook) => !reservation.except.includes(webhook))
-    .flatMap((webhook) => Array.from({ length: Math.min(events, reservation.mostPerWebhook) }, () => webhook))
+    .flatMap((webhook) => {
+      const { most = reservation.mostPerWebhook } = reservation.limited.find(({ webhookId }) =>
+        webhookId === webhook
+      ) ?? {}
+      return Array.from({ length: Math.min(events, most) }, () => webhook)
+    })
     .slice(0, reservation.places)
 
 const run = (world: World, { events, kind, ms, order, which }: Step) =>
@@ -126,6 +130,6 @@ describe("Reservations", () => {
       assert.lengthOf(reservations.filter((reservation) => reservation !== null), 8)
       assert.deepStrictEqual(yield* bulkhead.allot([webhook]), [{ webhookId: webhook, most: 8 }])
       for (const reservation of reservations) if (reservation !== null) yield* bulkhead.settle(reservation, [])
-      assert.deepInclude(yield* bulkhead.reserve(1), { except: [] })
+      assert.deepInclude(yield* bulkhead.reserve(1), { limited: [] })
     }).pipe(Effect.provide(Bulkhead.layer({ places: 1_024, placesPerWebhook: 16 }))))
 })

@@ -9,11 +9,11 @@ import * as Ids from "../../src/domain/Ids.ts"
 import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
 import { DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
-import { EventStore } from "../../src/persistence/EventStore.ts"
 import type { Outcome } from "../../src/persistence/Outcomes.ts"
 import { makeCircuits } from "../../src/runtime/Circuits.ts"
 import * as Verdict from "../../src/runtime/Verdict.ts"
 import { Signals } from "../../src/telemetry/Signals.ts"
+import { publishAlone } from "./PublishAlone.ts"
 import * as Rows from "./Rows.ts"
 import * as Stores from "./Stores.ts"
 
@@ -38,14 +38,13 @@ export const publish = (client: Ids.ClientId, count: number) =>
       (id) => ({ id, eventType: EventTypeName.make("deal.won"), occurredAt, body: `{"data": {}}` })
     )
     const [first, rest] = [yield* one, yield* Effect.replicateEffect(one, count - 1)]
-    const store = yield* EventStore
-    return yield* store.publish({
+    return yield* publishAlone({
       clientId: client,
       events: [first, ...rest],
       idempotency: null,
       target: null,
       notice: null,
-      lease: { token: randomUUID(), seconds: 30, most: 1_000, mostPerWebhook: 1_000, except: [] }
+      lease: { token: randomUUID(), seconds: 30, most: 1_000, mostPerWebhook: 1_000, limited: [] }
     })
   })
 

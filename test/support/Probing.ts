@@ -2,7 +2,8 @@
 import { Effect, Layer, Logger, Schema } from "effect"
 import { Subscription } from "../../src/domain/EventType.ts"
 import type { ClientId } from "../../src/domain/Ids.ts"
-import * as FastLane from "../../src/runtime/FastLane.ts"
+import * as GroupCommit from "../../src/runtime/GroupCommit.ts"
+import { Supervisor } from "../../src/runtime/Supervisor.ts"
 import { Audit } from "../../src/service/Audit.ts"
 import { Courier } from "../../src/service/Courier.ts"
 import { Probe } from "../../src/service/Probe.ts"
@@ -21,7 +22,8 @@ const keys = Schema.decodeSync(EncryptionKeys)(`k1:${Buffer.alloc(32, 1).toStrin
 
 export const layer = (options: Partial<WebhookClientOptions> = {}) =>
   WebhookService.layer({ payloadBytesMax: 100_000, retryCount: 5, timeoutMs: 5_000 }).pipe(
-    Layer.provide(FastLane.layerClosed),
+    Layer.provide(GroupCommit.layerUnsent),
+    Layer.provide(Supervisor.layer),
     Layer.provideMerge(Layer.mergeAll(Audit.layer, Probe.layer)),
     Layer.provide(Courier.layer),
     Layer.provide(Layer.mergeAll(

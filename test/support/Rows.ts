@@ -8,10 +8,10 @@ import { SignatureScheme } from "../../src/domain/SignatureScheme.ts"
 import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
 import { ClientStore } from "../../src/persistence/ClientStore.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
-import { EventStore } from "../../src/persistence/EventStore.ts"
 import type { Outcome } from "../../src/persistence/Outcomes.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
 import { type Definition, WebhookStore } from "../../src/persistence/WebhookStore.ts"
+import { publishAlone } from "./PublishAlone.ts"
 
 export const makeClient = (name: string) =>
   Effect.gen(function*() {
@@ -55,8 +55,7 @@ export const publish = (
   Effect.gen(function*() {
     const id = yield* Ids.make("EventId")
     const occurredAt = yield* DateTime.now
-    const store = yield* EventStore
-    const { published } = yield* store.publish({
+    const { published } = yield* publishAlone({
       clientId,
       events: [{ id, eventType: EventTypeName.make(type), occurredAt, body: `{"data": {"n": 1}}` }],
       idempotency: idempotency === undefined

@@ -1,0 +1,153 @@
+/**
+ * Commits events in groups: all who publish while a commit is under way share the next one. Nobody waits for a group to
+ * fill, so alone a publisher is as fast as the database; together they pay for one round trip and one flush to the disk.
+ * (DeWitt et al., "Implementation techniques for main memory database systems", 1984.)
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
+import { EventStore } from "../persistence/EventStore.ts"
+import type { PersistenceError } from "../persistence/Postgres.ts"
+import type { Committed, PublishRequest, Stored } from "../persistence/Publish.ts"
+import { Commit } from "../service/Commit.ts"
+import * as Metrics from "../telemetry/Metrics.ts"
+import * as FastLane from "./FastLane.ts"
+import { Supervisor } from "./Supervisor.ts"
+
+type Answer = Effect.Effect<Option.Option<Stored>, PersistenceError>
+
+interface Pending {
+  readonly request: PublishRequest
+  readonly answer: (answer: Answer) => void
+}
+
+/** Of one statement; a request that is larger has one of its own. */
+const eventsMax = 500
+const bytesMax = 4_194_304
+
+/** Groups that are committed at once: while one is flushed to the disk, the next is worked on. */
+const lanes = 2
+
+export const layer = (options: { readonly leaseSeconds: number }) =>
+  Layer.scoped(Commit, Effect.flatMap(FastLane.make(options), (fastLane) => make(fastLane)))
+
+/** Where nothing is sent, nothing is leased. */
+export const layerUnsent = Layer.scoped(Commit, Effect.suspend(() => make(FastLane.closed)))
+
+const make = (fastLane: FastLane.FastLane) =>
+  Effect.gen(function*() {
+    const store = yield* EventStore
+    const supervisor = yield* Supervisor
+    const pending = new Set<Pending>()
+
+    const publish = (group: ReadonlyArray<Pending>) =>
+      fastLane(eventsOf(group), (offer) => store.publish(group.map(({ request }) => request), offer))
+
+    const settle = (group: ReadonlyArray<Pending>, exit: Exit.Exit<Committed, PersistenceError>) =>
+      Effect.sync(() => {
+        const stored = Exit.isSuccess(exit) ? exit.value.stored : []
+        for (const [i, { answer }] of group.entries()) answer(Exit.map(exit, () => stored[i] ?? Option.none()))
+      })
+
+    const writeOne = (one: Pending) =>
+      Effect.exit(publish([one])).pipe(
+        Effect.tap((exit) => settle([one], exit)),
+        Effect.flatMap((exit) => dieOfDefect(exit))
+      )
+
+    // A group that dies of one request takes the actor down with it, but first the others are committed one by one.
+    const write = (group: ReadonlyArray<Pending>): Effect.Effect<void> =>
+      Effect.flatMap(Effect.exit(publish(group)), (exit) =>
+        group.length > 1 && Exit.isFailure(exit) && Cause.isDie(exit.cause)
+          ? Effect.forEach(group, (one) =>
+            Effect.exit(writeOne(one)), { discard: true }).pipe(
+              Effect.zipRight(dieOfDefect(exit))
+            )
+          : Effect.zipRight(settle(group, exit), dieOfDefect(exit)))
+
+    const step = Effect.suspend(() => {
+      const group = takeGroup(pending)
+      if (group.length === 0) {
+        return Effect.void
+      }
+      // Another lane may take what is left, at once.
+      if (pending.size > 0) {
+        Queue.unsafeOffer(wakeups, undefined)
+      }
+      return Effect.zipRight(Metric.update(Metrics.intakeBatchSize, eventsOf(group)), write(group))
+    })
+
+    // What is left when the lanes are gone is written all the same.
+    const wakeups = yield* Effect.acquireRelease(
+      Queue.sliding<void>(1),
+      (wakeups) =>
+        Effect.suspend(() =>
+          pending.size > 0 ? Effect.repeat(step, { while: () => pending.size > 0 }) : Effect.void
+        )
+          .pipe(Effect.zipRight(Queue.shutdown(wakeups)))
+    )
+
+    const lane = Effect.forever(
+      Effect.uninterruptibleMask((restore) => Effect.zipRight(restore(Queue.take(wakeups)), step))
+    )
+    yield* supervisor.supervise(
+      "GroupCommit",
+      Effect.zipRight(Effect.all(Array.from({ length: lanes }, () => lane), { concurrency: lanes }), Effect.never)
+    )
+
+    const written = (request: PublishRequest): Answer =>
+      Effect.async((resume) => {
+        const one: Pending = { request, answer: resume }
+        pending.add(one)
+        Queue.unsafeOffer(wakeups, undefined)
+        return Effect.sync(() => pending.delete(one))
+      })
+
+    const commit: Commit["Type"]["commit"] = (request) =>
+      Effect.flatMap(
+        written(request),
+        Option.match({
+          onSome: Effect.succeed,
+          onNone: () =>
+            Effect.flatMap(
+              store.replay(request),
+              Option.match({
+                onSome: Effect.succeed,
+                // The key expired and was swept between the two statements: it is free again.
+                onNone: () => Effect.suspend(() => commit(request))
+              })
+            )
+        })
+      )
+    return Commit.of({ commit })
+  })
+
+const eventsOf = (group: ReadonlyArray<Pending>): number =>
+  group.reduce((sum, { request }) => sum + request.events.length, 0)
+
+const dieOfDefect = (exit: Exit.Exit<unknown, PersistenceError>): Effect.Effect<void> =>
+  Exit.isFailure(exit) && Cause.isDie(exit.cause) ? Effect.die(Cause.squash(exit.cause)) : Effect.void
+
+/** The oldest that fit one statement. Of those with one idempotency key, all but the first are for a later one. */
+const takeGroup = (pending: Set<Pending>): ReadonlyArray<Pending> => {
+  const group: Array<Pending> = []
+  const keys = new Set<string>()
+  let events = 0
+  let bytes = 0
+  for (const one of pending) {
+    const { clientId, events: more, idempotency } = one.request
+    const key = idempotency === null ? null : `${clientId} ${idempotency.key}`
+    if (key !== null && keys.has(key)) continue
+    events += more.length
+    for (const { body } of more) bytes += body.length
+    if (group.length > 0 && (events > eventsMax || bytes > bytesMax)) break
+    if (key !== null) keys.add(key)
+    group.push(one)
+    pending.delete(one)
+  }
+  return group
+}
