@@ -61,7 +61,6 @@ import { PayloadSigner } from "./signing/PayloadSigner.ts"
 import { SecretBox } from "./signing/SecretBox.ts"
 import { Signals } from "./telemetry/Signals.ts"
 import * as Telemetry from "./telemetry/Telemetry.ts"
-import { version } from "./telemetry/Version.ts"
 import { AddressPolicy, listeningOn } from "./transport/AddressPolicy.ts"
 import { UrlGuard } from "./transport/UrlGuard.ts"
 import { WebhookClient } from "./transport/WebhookClient.ts"
@@ -172,7 +171,7 @@ const embedded = (config: AppConfig) =>
     Layer.provideMerge(database(config)),
     Layer.provideMerge(Layer.mergeAll(Signals.layer, Supervisor.layer, UnknownSettings.warned)),
     Layer.provideMerge(NodeContext.layer),
-    Layer.provide(Telemetry.layer(config.otlpEndpoint, version)),
+    Layer.provide(Telemetry.layer(config.telemetry)),
     Layer.provide(Logger.minimumLogLevel(config.logLevel))
   )
 

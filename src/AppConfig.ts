@@ -10,6 +10,8 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { EmailAddress } from "./domain/EmailAddress.ts"
 import { EncryptionKeys } from "./signing/EncryptionKeys.ts"
+import * as Logs from "./telemetry/Logs.ts"
+import * as Tracing from "./telemetry/Tracing.ts"
 import { AddressRangeFromString } from "./transport/AddressRange.ts"
 import { NameServer } from "./transport/Resolver.ts"
 import * as SmtpServer from "./transport/SmtpServer.ts"
@@ -80,6 +82,16 @@ const list = <A, I extends string>(name: string, item: Schema.Schema<A, I>, othe
     })
   ).pipe(Config.withDefault(otherwise))
 
+/** One of these words. */
+const choice = <const A extends readonly [string, ...ReadonlyArray<string>]>(
+  name: string,
+  words: A,
+  otherwise: NoInfer<A[number]>
+) => setting(name, `one of ${words.join(", ")}`, Schema.Literal(...words), otherwise)
+
+const milliseconds = (name: string, from: number, to: number, otherwise: number) =>
+  Config.map(integer(name, from, to, otherwise), Duration.millis)
+
 const seconds = (name: string, from: number, to: number, otherwise: number) =>
   Config.map(integer(name, from, to, otherwise), Duration.seconds)
 
@@ -117,11 +129,42 @@ const mail = Config.all({
   )
 )
 
+// They hold credentials: what was found is not repeated.
+const otlpHeaders = Config.string("OTEL_EXPORTER_OTLP_HEADERS").pipe(
+  Config.mapOrFail((text) => {
+    const pairs = text.split(",").filter((pair) => pair.trim() !== "").map((pair) => pair.split(/=(.*)/s, 2))
+    return pairs.every(([name = "", value]) => /^[\w-]+$/.test(name.trim()) && value !== undefined)
+      ? Either.right(pairs.map(([name = "", value = ""]) => [name.trim(), decodeURIComponent(value.trim())] as const))
+      : Either.left(ConfigError.InvalidData(["OTEL_EXPORTER_OTLP_HEADERS"], "expected name=value, comma-separated"))
+  }),
+  Config.withDefault([]),
+  Config.map((pairs) => Redacted.make<Readonly<Record<string, string>>>(Object.fromEntries(pairs)))
+)
+
+const signal = (name: string) => Config.map(choice(name, ["otlp", "none"], "otlp"), (to) => to === "otlp")
+
+/** The names and meanings are OpenTelemetry's own (its specification, "Environment variables"). */
+const telemetry = Config.all({
+  endpoint: Config.option(Config.url("OTEL_EXPORTER_OTLP_ENDPOINT")),
+  headers: otlpHeaders,
+  timeout: milliseconds("OTEL_EXPORTER_OTLP_TIMEOUT", 100, 60_000, 10_000),
+  traces: signal("OTEL_TRACES_EXPORTER"),
+  metrics: signal("OTEL_METRICS_EXPORTER"),
+  logs: signal("OTEL_LOGS_EXPORTER"),
+  sampler: choice("OTEL_TRACES_SAMPLER", Tracing.samplers, "parentbased_traceidratio"),
+  ratio: decimal("OTEL_TRACES_SAMPLER_ARG", 0, 1, 0.05),
+  traceInterval: milliseconds("OTEL_BSP_SCHEDULE_DELAY", 10, 600_000, 5_000),
+  metricInterval: milliseconds("OTEL_METRIC_EXPORT_INTERVAL", 10, 600_000, 60_000),
+  logInterval: milliseconds("OTEL_BLRP_SCHEDULE_DELAY", 10, 600_000, 1_000)
+})
+
 export const AppConfig = Config.all({
   host: text("HOST", "127.0.0.1"),
   port: integer("PORT", 0, 65_535, 4_400),
   logLevel: logLevel("LOG_LEVEL", LogLevel.Info),
-  otlpEndpoint: Config.option(Config.url("OTEL_EXPORTER_OTLP_ENDPOINT")),
+  logFormat: choice("LOG_FORMAT", Logs.formats, "auto"),
+  telemetry,
+  sendTraceparent: flag("WEBHOOKS_SEND_TRACEPARENT", false),
   database: Config.all({
     url: Config.option(databaseUrl),
     poolMax: integer("DATABASE_POOL_MAX", 2, 200, 20),

@@ -15,6 +15,9 @@ import { Supervisor } from "./runtime/Supervisor.ts"
 import * as SecondSignal from "./SecondSignal.ts"
 import { ApiKeys } from "./service/ApiKeys.ts"
 import { type Reencrypted, Reencryption } from "./service/Reencryption.ts"
+import * as Logs from "./telemetry/Logs.ts"
+
+const logs = Layer.unwrapEffect(Effect.map(AppConfig, ({ logFormat }) => Logs.layer(logFormat)))
 
 export const serve = Effect.gen(function*() {
   const config = yield* AppConfig
@@ -22,7 +25,7 @@ export const serve = Effect.gen(function*() {
   yield* SecondSignal.listen
   yield* announce(config, token)
   return yield* Effect.flatMap(Supervisor, (supervisor) => supervisor.watch)
-}).pipe(Effect.provide(App.layer))
+}).pipe(Effect.provide(App.layer), Effect.provide(logs))
 
 export const migrate = Effect.zipRight(
   Layer.build(App.layerDatabase),

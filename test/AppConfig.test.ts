@@ -45,7 +45,12 @@ const numbers: ReadonlyArray<
   ["WEBHOOKS_HEALTH_CHECK_INTERVAL_MINUTES", 0, 10_080, (config) => Duration.toMinutes(config.healthCheckInterval)],
   ["WEBHOOKS_ALERTS_LATENCY_MS", 500, 20_000, (config) => config.alerts.latencyMs],
   ["WEBHOOKS_ALERTS_CERTIFICATE_DAYS", 0, 365, (config) => config.alerts.certificateDays],
-  ["WEBHOOKS_ALERTS_SECRET_DAYS", 0, 365, (config) => config.alerts.secretDays]
+  ["WEBHOOKS_ALERTS_SECRET_DAYS", 0, 365, (config) => config.alerts.secretDays],
+  ["OTEL_EXPORTER_OTLP_TIMEOUT", 100, 60_000, ({ telemetry }) => Duration.toMillis(telemetry.timeout)],
+  ["OTEL_TRACES_SAMPLER_ARG", 0, 1, ({ telemetry }) => telemetry.ratio],
+  ["OTEL_BSP_SCHEDULE_DELAY", 10, 600_000, ({ telemetry }) => Duration.toMillis(telemetry.traceInterval)],
+  ["OTEL_METRIC_EXPORT_INTERVAL", 10, 600_000, ({ telemetry }) => Duration.toMillis(telemetry.metricInterval)],
+  ["OTEL_BLRP_SCHEDULE_DELAY", 10, 600_000, ({ telemetry }) => Duration.toMillis(telemetry.logInterval)]
 ]
 
 describe("AppConfig", () => {
@@ -85,8 +90,20 @@ describe("AppConfig", () => {
       assert.deepStrictEqual({ ...config.alerts }, { latencyMs: 2_000, certificateDays: 14, secretDays: 7 })
       assert.isTrue(Option.isNone(config.database.url))
       assert.isTrue(Option.isNone(config.encryptionKeys))
-      assert.isTrue(Option.isNone(config.otlpEndpoint))
+      assert.isTrue(Option.isNone(config.telemetry.endpoint))
+      assert.deepInclude(config.telemetry, { sampler: "parentbased_traceidratio", ratio: 0.05, traces: true })
+      assert.deepInclude(config, { logFormat: "auto", sendTraceparent: false })
       assert.isTrue(Option.isNone(config.mail))
+    }))
+
+  it.effect("the collector's headers are read as OpenTelemetry writes them, and not repeated", () =>
+    Effect.gen(function*() {
+      const { telemetry } = yield* read({ OTEL_EXPORTER_OTLP_HEADERS: "api-key=a=b, Authorization = Basic%20eA==" })
+      assert.deepStrictEqual(Redacted.value(telemetry.headers), { "api-key": "a=b", Authorization: "Basic eA==" })
+      const explained = yield* told({ OTEL_EXPORTER_OTLP_HEADERS: "api-key=a,hidden value" })
+      assert.include(explained, "OTEL_EXPORTER_OTLP_HEADERS")
+      assert.notInclude(explained, "hidden")
+      assert.include(yield* told({ OTEL_TRACES_SAMPLER: "sometimes" }), "one of always_on, always_off, traceidratio")
     }))
 
   it.effect("mail takes a server and an address, and tells nothing of the server's password", () =>
@@ -144,7 +161,7 @@ describe("AppConfig", () => {
         enabled: false,
         userAgent: "Acme/2"
       })
-      assert.strictEqual(Option.getOrThrow(config.otlpEndpoint).href, "http://collector:4318/")
+      assert.strictEqual(Option.getOrThrow(config.telemetry.endpoint).href, "http://collector:4318/")
       assert.strictEqual(Redacted.value(Option.getOrThrow(config.database.url)), "postgres://u:p@h/d")
       assert.strictEqual(Option.getOrThrow(config.encryptionKeys)[0].id, "k1")
     }))

@@ -68,6 +68,8 @@ const make = (places: number): typeof Admission.Service => {
 
 const probes: ReadonlySet<string> = new Set(["/healthz", "/metrics", "/readyz"])
 
+export const isProbe = (url: string): boolean => probes.has(Paths.normal(url))
+
 /** Turns away at the door. */
 export const door = HttpApiBuilder.middleware(
   Api,
@@ -77,7 +79,7 @@ export const door = HttpApiBuilder.middleware(
       Effect.flatMap(
         HttpServerRequest.HttpServerRequest,
         (request) =>
-          probes.has(Paths.normal(request.url)) || admission.enter(NodeHttpServerRequest.toServerResponse(request))
+          isProbe(request.url) || admission.enter(NodeHttpServerRequest.toServerResponse(request))
             ? app
             : full
       )

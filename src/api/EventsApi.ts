@@ -44,10 +44,16 @@ export const EventDetailResource = SnakeCase.struct({
   deliveries: Schema.Array(SnakeCase.struct({ id: DeliveryId, webhookId: WebhookId, status: DeliveryStatus }))
 }).annotations({ identifier: "EventDetail" })
 
-const IdempotencyHeader = Schema.Struct({
+const PublishHeaders = Schema.Struct({
   "idempotency-key": Schema.optional(
     Schema.String.annotations({
       description: "A repetition with the same key and body answers the same, once published."
+    })
+  ),
+  traceparent: Schema.optional(
+    Schema.String.annotations({
+      description:
+        "Where your trace stands (W3C Trace Context). Attempts are linked with it; what cannot be read is ignored."
     })
   )
 })
@@ -61,7 +67,7 @@ const ListQuery = SnakeCase.query({
 export class EventsApi extends HttpApiGroup.make("events")
   .add(
     HttpApiEndpoint.post("publish", "/")
-      .setHeaders(IdempotencyHeader)
+      .setHeaders(PublishHeaders)
       .setPayload(NewEvent)
       .setUrlParams(SnakeCase.noQuery)
       .addSuccess(PublishedResource, { status: 202 })
@@ -71,7 +77,7 @@ export class EventsApi extends HttpApiGroup.make("events")
   )
   .add(
     HttpApiEndpoint.post("publishBatch", "/batch")
-      .setHeaders(IdempotencyHeader)
+      .setHeaders(PublishHeaders)
       .setPayload(Batch)
       .setUrlParams(SnakeCase.noQuery)
       .addSuccess(PublishedBatch, { status: 202 })

@@ -1,4 +1,5 @@
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import { EventId } from "../domain/Ids.ts"
 import type { JsonObject } from "../domain/Json.ts"
@@ -23,10 +24,13 @@ export const layer = HttpApiBuilder.group(Api, "events", (handlers) =>
     return handlers
       .handle("publish", ({ headers, payload }) =>
         Effect.flatMap(CurrentCaller, (caller) =>
-          webhooks.publish(caller, payload, headers["idempotency-key"])))
+          webhooks.publish(caller, { ...payload, traceparent: headers.traceparent }, headers["idempotency-key"])))
       .handle("publishBatch", ({ headers, payload: { events } }) =>
-        Effect.flatMap(CurrentCaller, (caller) =>
-          Effect.map(webhooks.publishBatch(caller, events, headers["idempotency-key"]), (data) => ({ data }))))
+        Effect.gen(function*() {
+          const [first, ...rest] = Arr.map(events, (event) => ({ ...event, traceparent: headers.traceparent }))
+          const data = yield* webhooks.publishBatch(yield* CurrentCaller, [first, ...rest], headers["idempotency-key"])
+          return { data }
+        }))
       .handle("list", ({ urlParams: { clientId = null, eventType = null, ...paging } }) =>
         Effect.gen(function*() {
           const page = yield* Paging.request(paging)

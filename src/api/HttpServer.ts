@@ -3,10 +3,12 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiSwagger from "@effect/platform/HttpApiSwagger"
 import * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Tracing from "../telemetry/Tracing.ts"
 import * as Admission from "./Admission.ts"
 import * as AlertsHandlers from "./AlertsHandlers.ts"
 import { Api } from "./Api.ts"
@@ -70,9 +72,16 @@ const served = ({ requestTimeout }: ApiOptions) =>
       })))
   )
 
+/** A span for each request, where anybody traces: not for those that come every few seconds to ask how we are. */
+const traced = <A, E, R>(server: Layer.Layer<A, E, R>) =>
+  Layer.unwrapEffect(
+    Effect.map(Tracing.isOn, (isOn) =>
+      HttpMiddleware.withTracerDisabledWhen(server, ({ url }) => !isOn || Admission.isProbe(url)))
+  )
+
 /** What surrounds the handlers, the outermost first. */
 export const layer = (options: ApiOptions) =>
-  served(options).pipe(
+  traced(served(options)).pipe(
     Layer.provide(HttpApiSwagger.layer({ path: Paths.docs })),
     Layer.provide(HttpApiBuilder.middlewareOpenApi({ path: Paths.document })),
     Layer.provide(Failures.layer),

@@ -86,6 +86,14 @@ export const toUuid = (id: Kinds[keyof Kinds]): string => decode(id.slice(id.ind
 export const fromUuid = <K extends keyof Kinds>(kind: K, uuid: string): Kinds[K] =>
   `${prefixes[kind]}_${encode(uuid)}` as Kinds[K]
 
+/** Unix milliseconds at which an id was made: the 48 bits of its UUIDv7 that come first are its first ten characters. */
+export const madeAt = (id: Kinds[keyof Kinds]): number => {
+  const start = id.indexOf("_") + 1
+  let millis = 0
+  for (let i = start; i < start + 10; i++) millis = millis * 32 + (base32Values[id.charCodeAt(i)] ?? 0)
+  return millis
+}
+
 /** RFC 9562 UUIDv7: 48 bits of Unix milliseconds, then the 74 random bits that a UUIDv4 has in the same places. */
 export const uuidV7 = (millis: number): string => {
   const time = millis.toString(16).padStart(12, "0")

@@ -18,6 +18,8 @@ const ClaimedDelivery = Schema.Struct({
   eventId: EventUuid,
   eventType: EventTypeName,
   body: Schema.String,
+  /** Where the publisher's trace stood (W3C Trace Context). */
+  traceparent: Schema.NullOr(Schema.String),
   webhookId: WebhookUuid,
   clientId: ClientId,
   ...Webhook.pick("url", "signatures", "retryCount", "timeoutMs").fields,
@@ -96,7 +98,7 @@ export const claim = (sql: SqlClient) =>
           RETURNING d.*, p.probe
         )
         SELECT c.id, c.lease_token, c.probe, c.attempt_count, c.charged_count, c.event_id, c.event_type, c.client_id, c.webhook_id,
-          e.body, w.url, w.signatures, w.retry_count, w.timeout_ms, w.secret_sealed, w.headers_sealed,
+          e.body, e.traceparent, w.url, w.signatures, w.retry_count, w.timeout_ms, w.secret_sealed, w.headers_sealed,
           CASE WHEN w.previous_secret_expires_at > now() THEN w.previous_secret_sealed END AS previous_secret_sealed
         FROM claimed c
         CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS unflushed

@@ -20,11 +20,10 @@ const Count = Schema.Struct({
   newestDay: Schema.NullOr(Schema.String),
   sizeBytes: Schema.Number
 })
+export type Count = typeof Count.Type
 
 /** Counting of what is rare goes so far and no further. */
 const countMax = 10_000
-
-const registered = (sql: SqlClient.SqlClient) => sql`SELECT count(*)::float8 FROM webhooks WHERE deleted_at IS NULL`
 
 const count = (sql: SqlClient.SqlClient) =>
   SqlSchema.single({
@@ -32,7 +31,7 @@ const count = (sql: SqlClient.SqlClient) =>
     Result: Count,
     execute: () =>
       sql`
-        SELECT (${registered(sql)}) AS registered, c.*, d.*, p.*,
+        SELECT (SELECT count(*)::float8 FROM webhooks WHERE deleted_at IS NULL) AS registered, c.*, d.*, p.*,
           pg_database_size(current_database())::float8 AS size_bytes
         FROM (
           SELECT count(*) FILTER (WHERE circuit = 'open')::int AS circuit_open,
@@ -53,28 +52,16 @@ const count = (sql: SqlClient.SqlClient) =>
   })
 
 export class Inventory extends Context.Tag("deeper-hub-webhooks/persistence/Inventory")<Inventory, {
-  readonly count: Effect.Effect<typeof Count.Type, PersistenceError>
-  /** Webhooks that exist. */
-  readonly registered: Effect.Effect<number, PersistenceError>
+  readonly count: Effect.Effect<Count, PersistenceError>
 }>() {
   static readonly layer = Layer.effect(
     this,
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
-      const one = SqlSchema.single({
-        Request: Schema.Void,
-        Result: Schema.Struct({ count: Schema.Number }),
-        execute: () => registered(sql)
-      })
       return Inventory.of({
         count: count(sql)().pipe(
           Effect.catchTag("NoSuchElementException", Effect.die),
           PersistenceError.refail("Inventory.count")
-        ),
-        registered: one().pipe(
-          Effect.map((row) => row.count),
-          Effect.catchTag("NoSuchElementException", Effect.die),
-          PersistenceError.refail("Inventory.registered")
         )
       })
     })

@@ -5,14 +5,18 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
+import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import { isParseError, type ParseError } from "effect/ParseResult"
 import * as Redacted from "effect/Redacted"
 import * as String from "effect/String"
-import { Client, Pool } from "pg"
+import { Client, Pool as Connections } from "pg"
+import * as Metrics from "../telemetry/Metrics.ts"
 import { prepare } from "./PreparedStatements.ts"
 
 export class PersistenceError extends Data.TaggedError("PersistenceError")<{
@@ -31,7 +35,11 @@ export class PersistenceError extends Data.TaggedError("PersistenceError")<{
     Effect.catchAll(self, (error): Effect.Effect<never, Exclude<E, SqlError | ParseError> | PersistenceError> => {
       if (isParseError(error)) return Effect.die(error)
       if (!(error instanceof SqlError)) return Effect.fail(error as Exclude<E, SqlError | ParseError>)
-      return isBug(error) ? Effect.die(error) : Effect.fail(new PersistenceError({ operation, cause: error }))
+      if (isBug(error)) return Effect.die(error)
+      return Effect.zipRight(
+        Metric.increment(Metrics.databaseErrors),
+        Effect.fail(new PersistenceError({ operation, cause: error }))
+      )
     })
 }
 
@@ -64,20 +72,40 @@ export interface PostgresOptions {
   readonly queryTimeout: Duration.DurationInput
 }
 
+/** How the connections are doing: how many are busy or idle, and how many statements wait for one. */
+export class Pool extends Context.Tag("deeper-hub-webhooks/persistence/Postgres/Pool")<
+  Pool,
+  Effect.Effect<{ readonly busy: number; readonly idle: number; readonly waiting: number }>
+>() {}
+
 export const layer = (options: PostgresOptions) =>
-  PgClient.layerFromPool({
-    transformQueryNames: String.camelToSnake,
-    transformResultNames: String.snakeToCamel,
-    // Keys inside JSON columns (header names) are data, not column names.
-    transformJson: false,
-    acquire: Effect.acquireRelease(
+  Layer.unwrapScoped(Effect.map(
+    Effect.acquireRelease(
       Effect.tryPromise({
         try: () => openPool(options),
         catch: (cause) => new SqlError({ cause, message: "could not connect" })
       }),
       (pool) => Effect.promise(() => pool.end())
-    )
-  })
+    ),
+    (pool) =>
+      Layer.merge(
+        PgClient.layerFromPool({
+          transformQueryNames: String.camelToSnake,
+          transformResultNames: String.snakeToCamel,
+          // Keys inside JSON columns (header names) are data, not column names.
+          transformJson: false,
+          acquire: Effect.succeed(pool)
+        }),
+        Layer.succeed(
+          Pool,
+          Effect.sync(() => ({
+            busy: pool.totalCount - pool.idleCount,
+            idle: pool.idleCount,
+            waiting: pool.waitingCount
+          }))
+        )
+      )
+  ))
 
 /** `pg` says so by a property that its types leave out; a released client is a `Client`, of which they know less. */
 const isBusy = (client: unknown): client is Client =>
@@ -89,7 +117,7 @@ const durable = `
 `
 
 const openPool = async (options: PostgresOptions) => {
-  const pool = new Pool({
+  const pool = new Connections({
     connectionString: Redacted.value(options.url),
     max: options.poolMax,
     application_name: "deeper-hub-webhooks",

@@ -18,6 +18,8 @@ import type { ClaimedDelivery } from "./Claim.ts"
 /** An event as it is to be stored: `body` is the canonical JSON of its envelope. */
 export interface StorableEvent extends Pick<Event, "id" | "eventType" | "occurredAt"> {
   readonly body: string
+  /** Where the publisher's trace stands (W3C Trace Context). */
+  readonly traceparent?: string | null
 }
 
 /** What of the deliveries to come this node may send at once, without claiming them. */
@@ -105,8 +107,9 @@ export const publish = (
           ${events.map(({ eventType }) => eventType)}::text[],
           ${events.map(({ body }) => body)}::text[],
           ${events.map(({ occurredAt }) => DateTime.formatIso(occurredAt))}::timestamptz[],
+          ${events.map(({ traceparent }) => traceparent ?? null)}::text[],
           ${events.map(({ nth }) => nth)}::int[]
-        ) WITH ORDINALITY AS t (id, event_type, body, occurred_at, nth, position)
+        ) WITH ORDINALITY AS t (id, event_type, body, occurred_at, traceparent, nth, position)
       ), keyed AS (
         INSERT INTO idempotency_keys AS known (client_id, key, request_hash, event_ids, expires_at)
         SELECT client_id, key, request_hash, (SELECT array_agg(e.id ORDER BY e.position) FROM event e WHERE e.nth = r.nth),
@@ -120,12 +123,12 @@ export const publish = (
         WHERE known.expires_at <= now()
         RETURNING client_id, key
       ), accepted AS (
-        SELECT e.id, e.event_type, e.body, e.occurred_at, r.client_id, r.target, r.is_notice, r.about
+        SELECT e.id, e.event_type, e.body, e.occurred_at, e.traceparent, r.client_id, r.target, r.is_notice, r.about
         FROM event e JOIN request r USING (nth)
         WHERE r.key IS NULL OR EXISTS (SELECT FROM keyed k WHERE k.client_id = r.client_id AND k.key = r.key)
       ), stored AS (
-        INSERT INTO events (id, client_id, event_type, body, occurred_at)
-        SELECT id, client_id, event_type, body, occurred_at FROM accepted
+        INSERT INTO events (id, client_id, event_type, body, occurred_at, traceparent)
+        SELECT id, client_id, event_type, body, occurred_at, traceparent FROM accepted
       ), matched AS (
         SELECT DISTINCT a.id AS event_id, a.event_type, a.client_id, s.webhook_id
         FROM accepted a
@@ -248,7 +251,7 @@ const storedOf = (
 
 const leasedOf = (
   clientId: ClientId,
-  { body, eventType, id: eventId }: StorableEvent,
+  { body, eventType, id: eventId, traceparent = null }: StorableEvent,
   { deliveryId, webhookId }: Row,
   { retryCount, signatures, timeoutMs, url, ...sealed }: Row,
   leaseToken: string
@@ -265,6 +268,7 @@ const leasedOf = (
     eventId,
     eventType,
     body,
+    traceparent,
     webhookId: fromUuid("WebhookId", webhookId),
     clientId,
     url,

@@ -71,6 +71,8 @@ export interface ActorsOptions extends Monitor.MonitorOptions {
   /** Attempts under way at once, in all and to one webhook. */
   readonly concurrency: number
   readonly concurrencyPerWebhook: number
+  /** Whether receivers are sent the context of the attempt's trace. */
+  readonly sendTraceparent?: boolean
   readonly leaseSeconds: number
   readonly pollIntervalMs: number
   readonly retryPolicy: BackoffPolicy

@@ -34,13 +34,14 @@ export const layer = (options: EventListenerOptions) =>
       const supervisor = yield* Supervisor
       const drain = yield* OutboxDrain.make(options)
 
-      const publish = ({ clientId, eventType, idempotencyKey, occurredAt, payload }: BusRequest) =>
+      const publish = ({ clientId, eventType, idempotencyKey, occurredAt, payload, traceparent }: BusRequest) =>
         Effect.gen(function*() {
           const event = {
             clientId: clientId === undefined ? undefined : yield* Checked.clientId(clientId),
             eventType: yield* Checked.eventType(eventType),
             payload: yield* Checked.payload(payload),
-            occurredAt
+            occurredAt,
+            traceparent
           }
           const { replayed, ...published } = yield* service.publish(program, event, idempotencyKey)
           if (!replayed) {

@@ -66,6 +66,8 @@ interface Record extends Omit<ActorState, "recentRestarts"> {
   readonly recent: ReadonlyArray<number>
 }
 
+const restarts = (name: string) => Metric.tagged(Metrics.actorRestarts, "actor", name)
+
 const make = Effect.gen(function*() {
   const exhausted = yield* Deferred.make<never, ActorCrashed>()
   const records = yield* Ref.make<ReadonlyMap<string, Record>>(new Map())
@@ -91,13 +93,16 @@ const make = Effect.gen(function*() {
         recent: [...record.recent.filter((at) => now - at < windowMs), now]
       }))
       yield* Effect.logError("actor crashed", cause)
-      yield* Metric.increment(Metric.tagged(Metrics.actorRestarts, "actor", name))
+      yield* Metric.increment(restarts(name))
       return recent.length <= restartsMax
     })
 
   return Supervisor.of({
     supervise: (name, actor) =>
-      Effect.zipRight(running(name), actor).pipe(
+      running(name).pipe(
+        // That it has not crashed is to be seen, too: the first crash is a change then.
+        Effect.zipRight(Metric.incrementBy(restarts(name), 0)),
+        Effect.zipRight(actor),
         Effect.sandbox,
         Effect.catchAll((cause) => Effect.flatMap(crashed(name, cause), (again) => Effect.fail({ again, cause }))),
         Effect.retry({ schedule: pauses, while: ({ again }) => again }),

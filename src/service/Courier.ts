@@ -30,6 +30,8 @@ export interface Parcel {
   /** Null where only the present secret signs. */
   readonly previousSecretSealed: Uint8Array | null
   readonly headersSealed: Uint8Array | null
+  /** For the receiver, in the header of this name; null where it is sent none. */
+  readonly traceparent: string | null
 }
 
 export class Courier extends Context.Tag("deeper-hub-webhooks/service/Courier")<Courier, {
@@ -80,10 +82,17 @@ const make = Effect.gen(function*() {
         previousSecret,
         schemes: parcel.signatures
       })
-      return yield* client.post({ url: url.right.url, headers: { ...headers, ...signed }, body, timeoutMs })
+      const sent = { ...headers, ...signed, ...traced(headers, parcel.traceparent) }
+      return yield* client.post({ url: url.right.url, headers: sent, body, timeoutMs })
     })
   })
 })
+
+/** A webhook that has such a header of its own keeps it. */
+const traced = (headers: Readonly<Record<string, string>>, traceparent: string | null): Record<string, string> =>
+  traceparent === null || Object.keys(headers).some((name) => name.toLowerCase() === "traceparent")
+    ? {}
+    : { traceparent }
 
 const deleted = (startedAt: number) =>
   new PermanentFailure({

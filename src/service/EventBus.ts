@@ -14,6 +14,7 @@ import type { Published } from "../domain/Event.ts"
 import { isSubscribed } from "../domain/EventType.ts"
 import type { Refusal } from "../domain/Refusal.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
+import * as TraceContext from "../telemetry/TraceContext.ts"
 
 /** A committed event, as in-process subscribers see it. */
 export interface BusEvent {
@@ -39,6 +40,8 @@ export interface PublishOptions {
 export interface BusRequest extends PublishOptions {
   readonly eventType: string
   readonly payload: Readonly<Record<string, unknown>>
+  /** Of the span in which the program published. */
+  readonly traceparent: string | undefined
   readonly answer: Deferred.Deferred<Published, PublishFailure>
 }
 
@@ -75,7 +78,8 @@ export class EventBus extends Context.Tag("deeper-hub-webhooks/service/EventBus"
       publish: (eventType, payload, options = {}) =>
         Effect.gen(function*() {
           const answer = yield* Deferred.make<Published, PublishFailure>()
-          yield* Queue.offer(requests, { ...options, eventType, payload, answer })
+          const traceparent = (yield* TraceContext.current) ?? undefined
+          yield* Queue.offer(requests, { ...options, eventType, payload, traceparent, answer })
           return yield* Deferred.await(answer)
         }),
       subscribe: (...subscriptions) =>

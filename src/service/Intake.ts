@@ -12,6 +12,7 @@ import type { EventTypeStore } from "../persistence/EventTypeStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import type { PublishRequest } from "../persistence/Publish.ts"
 import { WebhookStore } from "../persistence/WebhookStore.ts"
+import * as AttemptMetrics from "../telemetry/AttemptMetrics.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Signal, Signals } from "../telemetry/Signals.ts"
 import * as Spans from "../telemetry/Spans.ts"
@@ -130,9 +131,10 @@ const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
         // A repeated request is answered with the ids of the first one: nothing is new.
         const replayed = published[0]?.eventId !== stored[0].id
         if (!replayed) {
-          yield* count(inputs, published, circuitOpen.length)
+          yield* count(inputs, published, circuitOpen)
           if (waiting.length > 0) yield* PubSub.publish(signals, Signal.WorkArrived({ webhookIds: waiting }))
-          yield* Effect.forEach(published, Spans.eventPrepared(inputs), { discard: true })
+          yield* Spans.eventsPrepared(inputs, published)
+          yield* Effect.forEach(published, queued(clientId, inputs), { discard: true })
         }
         return published.map(({ deliveries, eventId }): Receipt => ({ eventId, deliveries, replayed }))
       }).pipe(Effect.provide(context))
@@ -145,19 +147,31 @@ const inactive = (id: WebhookId) =>
       `Webhook ${id} is switched off: a test delivery would wait until it is switched on. Switch it on, or ping it.`
   })
 
-/** Counts the deliveries of each event type, and those that an open circuit makes wait. */
-const count = (inputs: ReadonlyArray<EventInput>, published: ReadonlyArray<Published>, circuitOpen: number) =>
-  Effect.zipRight(
-    circuitOpen === 0 ? Effect.void : Metric.incrementBy(
-      Metric.tagged(Metrics.attempts, "http_status_code_group", "circuit_open"),
-      circuitOpen
-    ),
-    countByType(inputs, published)
-  )
+const queued =
+  (clientId: ClientId, inputs: ReadonlyArray<EventInput>) => ({ deliveries, eventId }: Published, index: number) =>
+    Effect.logInfo("event queued", {
+      eventId,
+      eventType: inputs[index]?.eventType,
+      clientId,
+      deliveries: deliveries.length
+    })
 
-const countByType = (inputs: ReadonlyArray<EventInput>, published: ReadonlyArray<Published>) =>
-  Effect.forEach(published, ({ deliveries }, index) =>
-    Metric.incrementBy(
-      Metric.tagged(Metrics.published, "event_type", Metrics.eventTypeTag(inputs[index]?.eventType ?? "other")),
-      deliveries.length
-    ), { discard: true })
+/** Counts what was committed at once, the deliveries of each event type, and those that an open circuit makes wait. */
+const count = (
+  inputs: ReadonlyArray<EventInput>,
+  published: ReadonlyArray<Published>,
+  circuitOpen: ReadonlyArray<WebhookId>
+) =>
+  Effect.gen(function*() {
+    yield* Metric.update(Metrics.batchSize, inputs.length)
+    const waiting = new Set(circuitOpen)
+    for (const [index, { deliveries }] of published.entries()) {
+      const eventType = inputs[index]?.eventType ?? "other"
+      const type = Metrics.eventTypeTag(eventType)
+      yield* Metric.incrementBy(Metric.tagged(Metrics.published, "event_type", type), deliveries.length)
+      if (waiting.size === 0) continue
+      for (const { webhookId } of deliveries) {
+        if (waiting.has(webhookId)) AttemptMetrics.observeHeld(webhookId, eventType)
+      }
+    }
+  })

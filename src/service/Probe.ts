@@ -67,6 +67,7 @@ const parcel = (target: PingTarget) =>
       webhookId: target.id,
       deliveryId: yield* Ids.make("DeliveryId"),
       eventType: pingType,
+      traceparent: null,
       body: CanonicalJson.stringify(body)
     }
   })

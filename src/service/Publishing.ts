@@ -1,6 +1,7 @@
 /** How an event becomes rows: checked, relieved of sensitive data, written canonically, committed with its deliveries. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { createHash } from "node:crypto"
 import * as Event from "../domain/Event.ts"
 import { type EventTypeName, isReserved } from "../domain/EventType.ts"
@@ -13,6 +14,7 @@ import { EventTypeStore } from "../persistence/EventTypeStore.ts"
 import type { StorableEvent } from "../persistence/Publish.ts"
 import type { IdempotencyConflict } from "../persistence/Replay.ts"
 import * as CanonicalJson from "../signing/CanonicalJson.ts"
+import * as TraceContext from "../telemetry/TraceContext.ts"
 
 /** An event as its publisher hands it over. */
 export interface EventInput {
@@ -21,6 +23,8 @@ export interface EventInput {
   readonly payload: JsonObject
   /** When it happened; now, where absent. */
   readonly occurredAt?: DateTime.Utc | undefined
+  /** Where the publisher's trace stands; where absent or unreadable, that of the span in which it is published. */
+  readonly traceparent?: string | undefined
 }
 
 const idempotencyKeyLengthMax = 255
@@ -35,6 +39,7 @@ export const prepare = (
     const catalogue = yield* EventTypeStore
     const sensitivePaths = yield* catalogue.sensitivePaths(events.map((event) => event.eventType))
     const now = yield* DateTime.now
+    const here = yield* TraceContext.current
     const [first, ...rest] = events
     const one = (event: EventInput, index: number) =>
       Effect.gen(function*() {
@@ -45,7 +50,11 @@ export const prepare = (
         if (body.length > limits.payloadBytesMax) {
           return yield* payloadTooLarge(index, body.length, limits.payloadBytesMax)
         }
-        return { id, eventType: event.eventType, occurredAt, body } satisfies StorableEvent
+        const traceparent = Option.match(TraceContext.parse(event.traceparent), {
+          onNone: () => here,
+          onSome: TraceContext.format
+        })
+        return { id, eventType: event.eventType, occurredAt, body, traceparent } satisfies StorableEvent
       })
     const stored: [StorableEvent, ...Array<StorableEvent>] = [yield* one(first, 0)]
     for (const [index, event] of rest.entries()) stored.push(yield* one(event, index + 1))

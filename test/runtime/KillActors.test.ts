@@ -15,6 +15,7 @@ import { HealthStore } from "../../src/persistence/HealthStore.ts"
 import { Inventory } from "../../src/persistence/Inventory.ts"
 import { Notifications } from "../../src/persistence/Notifications.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
+import { Pool } from "../../src/persistence/Postgres.ts"
 import * as Actors from "../../src/runtime/Actors.ts"
 import { Supervisor } from "../../src/runtime/Supervisor.ts"
 import { Audit } from "../../src/service/Audit.ts"
@@ -125,7 +126,7 @@ const deadlyInventory = Layer.effect(
   Inventory,
   Effect.map(Effect.all([Inventory, Doom]), ([inventory, doom]) => ({
     ...inventory,
-    registered: Effect.zipRight(dieIfDoomed(doom, "Sampler"), inventory.registered)
+    count: Effect.zipRight(dieIfDoomed(doom, "Sampler"), inventory.count)
   }))
 )
 
@@ -202,6 +203,7 @@ const Service = Actors.layer(options).pipe(
   Layer.provideMerge(
     Layer.mergeAll(deadlyEvents, deadlyHealth, deadlyInventory, deadlyNotifications, deadlyPartitions, deadlyStore)
   ),
+  Layer.provideMerge(Layer.succeed(Pool, Effect.succeed({ busy: 0, idle: 0, waiting: 0 }))),
   Layer.provideMerge(Stores.layer),
   Layer.provideMerge(Layer.mergeAll(Signals.layer, Supervisor.layer, Doom.layer)),
   Layer.provide(ScriptedReceiver.allowLoopback()),

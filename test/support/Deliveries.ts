@@ -19,6 +19,7 @@ export const claimed = (change?: Partial<ClaimedDelivery>): Effect.Effect<Claime
       eventId: yield* Ids.make("EventId"),
       eventType: EventTypeName.make("deal.won"),
       body: `{"data": {}}`,
+      traceparent: null,
       webhookId: yield* Ids.make("WebhookId"),
       clientId: Ids.ClientId.make("acme"),
       url: "https://example.com/hook",
