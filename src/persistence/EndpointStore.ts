@@ -8,6 +8,7 @@ import type { Fragment } from "@effect/sql/Statement"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { consecutiveFailuresMax } from "../domain/Circuit.ts"
 import { deactivatedType } from "../domain/EventType.ts"
@@ -39,6 +40,13 @@ export type Deactivated = typeof Deactivated.Type
 
 /** Rows of one statement, so that none holds many webhooks locked. */
 const statementMax = 200
+
+/**
+ * Alerts that are raised at once, and the pause before the next: each is several rows, and when many endpoints fail together
+ * the database has deliveries to see to.
+ */
+const alertsMax = 20
+const alertsPause = "100 millis"
 
 /** An alert about slowness is over when it is clearly over. */
 const calmShare = 0.75
@@ -109,11 +117,11 @@ const raise = (sql: SqlClient.SqlClient, { facts, kind, message, severity, when 
         SELECT FROM alerts a
         WHERE a.webhook_id = w.id AND a.client_id = w.client_id AND a.kind = ${kind} AND a.severity = ${severity}
           AND a.resolved_at IS NULL)
-      LIMIT ${statementMax} FOR NO KEY UPDATE OF w SKIP LOCKED
+      LIMIT ${alertsMax} FOR NO KEY UPDATE OF w SKIP LOCKED
     ) w
   `.pipe(
     Effect.map((rows) => rows.length),
-    Effect.repeat({ while: (looked) => looked === statementMax })
+    Effect.repeat({ while: (looked) => looked === alertsMax, schedule: Schedule.spaced(alertsPause) })
   )
 
 /** Of what endpoints do now. */

@@ -1,10 +1,11 @@
 /**
- * Writes what came of attempts, as many at once as are waiting. It waits for nobody: the write under way is the time in
- * which the next batch gathers. While the database is away it holds a bounded number of outcomes and the workers wait
+ * Writes what came of attempts, as many at once as are waiting. After each write it rests for a little longer than that
+ * took, in which the next batch gathers: a statement costs the database much the same for one outcome and for ten. While the database is away it holds a bounded number of outcomes and the workers wait
  * behind them; a lease that another node took up meanwhile makes its outcome void, and the delivery is sent again.
  */
 import { partition } from "effect/Array"
 import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -25,6 +26,10 @@ export interface PendingOutcome {
 }
 
 const batchMax = 500
+
+/** The more a write costs, the longer the rest: three quarters of the time, and never so long that anybody would notice. */
+const restPerWrite = 3
+const restMaxMs = 50
 const pendingMax = 1_000
 
 /** A lease that ran out still stands until another node takes it up: an outcome is worth writing for long after. */
@@ -91,8 +96,20 @@ const make = Effect.gen(function*() {
       })
   )
 
+  /** Writes, and answers how long it rests. */
+  const writeAll = (batch: ReadonlyArray<PendingOutcome>) =>
+    Effect.gen(function*() {
+      const before = yield* Clock.currentTimeMillis
+      yield* write(batch)
+      const took = (yield* Clock.currentTimeMillis) - before
+      return batch.length === batchMax ? 0 : Math.min(restPerWrite * took, restMaxMs)
+    })
+
   const step = Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(restore(Queue.takeBetween(queue, 1, batchMax)), (batch) => write(Chunk.toReadonlyArray(batch)))
+    restore(Queue.takeBetween(queue, 1, batchMax)).pipe(
+      Effect.flatMap((batch) => writeAll(Chunk.toReadonlyArray(batch))),
+      Effect.flatMap((restMs) => restMs > 0 ? restore(Effect.sleep(restMs)) : Effect.void)
+    )
   )
 
   yield* supervisor.supervise("OutcomeRecorder", Effect.forever(step))

@@ -156,14 +156,13 @@ const queued =
       deliveries: deliveries.length
     })
 
-/** Counts what was committed at once, the deliveries of each event type, and those that an open circuit makes wait. */
+/** Counts the deliveries of each event type, and those that an open circuit makes wait. */
 const count = (
   inputs: ReadonlyArray<EventInput>,
   published: ReadonlyArray<Published>,
   circuitOpen: ReadonlyArray<WebhookId>
 ) =>
   Effect.gen(function*() {
-    yield* Metric.update(Metrics.batchSize, inputs.length)
     const waiting = new Set(circuitOpen)
     for (const [index, { deliveries }] of published.entries()) {
       const eventType = inputs[index]?.eventType ?? "other"

@@ -46,10 +46,33 @@ export class SecretBox extends Context.Tag("deeper-hub-webhooks/signing/SecretBo
       const currentKey = createSecretKey(Redacted.value(bytes))
       return {
         seal: (plain, context) => Effect.sync(() => seal(currentKeyId, currentKey, Redacted.value(plain), context)),
-        open: (box, context) => Effect.suspend(() => open(ring, box, context)),
+        open: remembering((box, context) => open(ring, box, context)),
         currentKeyId,
         currentHeader: headerOf(currentKeyId)
       }
+    })
+}
+
+type Open = (box: Uint8Array, context: BoxContext) => Either.Either<Redacted.Redacted, SecretUnreadable>
+
+/**
+ * Opened boxes. Every attempt opens one or two, and that costs more than signing does. Whoever can read this process's
+ * memory has the keys as well.
+ */
+const rememberedMax = 10_000
+
+const remembering = (open: Open): SecretBox["Type"]["open"] => {
+  const opened = new Map<string, ReturnType<Open>>()
+  return (box, context) =>
+    Effect.suspend(() => {
+      // The nonce is part of the box, so no two boxes are alike.
+      const name = `${context.column} ${context.webhookId} ${context.clientId} ${Buffer.from(box).toString("latin1")}`
+      const known = opened.get(name)
+      if (known !== undefined) return known
+      const plain = open(box, context)
+      if (opened.size >= rememberedMax) opened.clear()
+      if (Either.isRight(plain)) opened.set(name, plain)
+      return plain
     })
 }
 

@@ -43,12 +43,6 @@ export const endToEnd = Metric.histogram(
   "Milliseconds from the commit of a delivery to the end of the attempt that delivered it"
 )
 
-export const batchSize = Metric.histogram(
-  name("intake.batch_size"),
-  MetricBoundaries.fromIterable([1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000]),
-  "Events that were committed at once"
-)
-
 export const retriesScheduled = Metric.counter(name("retries.scheduled.count"), {
   description: "Failed attempts that will be followed by another",
   incremental: true

@@ -52,10 +52,28 @@ export class UrlGuard extends Context.Tag("deeper-hub-webhooks/transport/UrlGuar
   static readonly layer = (
     options: UrlGuardOptions = { schemes: ["https"], ownHosts: [] }
   ): Layer.Layer<UrlGuard, never, AddressPolicy> =>
-    Layer.effect(this, Effect.map(AddressPolicy, (policy) => UrlGuard.of({ check: check(policy, options) })))
+    Layer.effect(
+      this,
+      Effect.map(AddressPolicy, (policy) => UrlGuard.of({ check: remembering(check(policy, options)) }))
+    )
 }
 
 type Policy = Context.Tag.Service<AddressPolicy>
+
+/** Every attempt asks, and the verdict on a text is the same for as long as the process lives: policy is a setting. */
+const rememberedMax = 10_000
+
+const remembering = (check: UrlGuard["Type"]["check"]): UrlGuard["Type"]["check"] => {
+  const verdicts = new Map<string, ReturnType<typeof check>>()
+  return (raw) => {
+    const known = verdicts.get(raw)
+    if (known !== undefined) return known
+    const verdict = check(raw)
+    if (verdicts.size >= rememberedMax) verdicts.clear()
+    if (raw.length <= urlLengthMax) verdicts.set(raw, verdict)
+    return verdict
+  }
+}
 
 const check = (policy: Policy, options: UrlGuardOptions) => (raw: string): Either.Either<GuardedUrl, UrlRejected> =>
   Either.gen(function*() {

@@ -81,6 +81,7 @@ describe("OutcomeRecorder", () => {
         yield* TestClock.adjust("1 second")
         assert.isTrue(Option.isNone(yield* Fiber.poll(waiting)))
         yield* store.let
+        yield* TestClock.adjust("50 millis")
         yield* Queue.take(store.batches)
         yield* Fiber.join(waiting)
         yield* Effect.replicateEffect(store.let, 3)
