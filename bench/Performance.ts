@@ -1,0 +1,54 @@
+/** A case is performed: its trials take turns, so that what else the machine does meets all of them alike. */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import type { Arguments } from "./Arguments.ts"
+import { entries } from "./Contenders.ts"
+import * as Table from "./Table.ts"
+import type { Case, Trial, Values } from "./Trial.ts"
+
+/** What a trial measured in each round; a round that failed is missing. */
+export interface Row {
+  readonly name: string
+  readonly rounds: Array<Values | null>
+}
+
+export interface Performed {
+  readonly of: Case
+  readonly rows: ReadonlyArray<Row>
+  readonly failures: ReadonlyArray<string>
+}
+
+const progress = (text: string) => Console.error(`  … ${text}`)
+
+export const perform = (one: Case, options: Arguments) =>
+  Effect.gen(function*() {
+    const { only, rounds } = options
+    const chosen = entries.filter(({ name }) => one.contenders.includes(name) && (only?.includes(name) ?? true))
+    yield* Console.log(`\n${one.name}: ${one.about}`)
+    const trials = yield* one.trials(chosen, options)
+    const rows: ReadonlyArray<Row> = trials.map(({ name }) => ({ name, rounds: [] }))
+    const failures: Array<string> = []
+    for (let round = 0; round < rounds; round++) {
+      // Another one begins each time: nobody always comes after the same neighbour.
+      for (let i = 0; i < trials.length; i++) {
+        const at = (i + round) % trials.length
+        const [trial, row] = [trials[at], rows[at]]
+        if (trial === undefined || row === undefined) continue
+        row.rounds.push(yield* attempt(one, trial, round, failures))
+      }
+    }
+    yield* Console.log(Table.markdown(one, rows))
+    const performed: Performed = { of: one, rows, failures }
+    return performed
+  }).pipe(Effect.scoped)
+
+/** One that fails does not keep the others from being measured. */
+const attempt = (one: Case, { name, run }: Trial, round: number, failures: Array<string>) =>
+  Effect.scoped(run).pipe(
+    Effect.tap((values) => progress(`${one.name}, round ${round + 1}, ${name}: ${Table.brief(one, values)}`)),
+    Effect.map((values): Values | null => values),
+    Effect.catchTag("Failure", ({ message }) => {
+      failures.push(`${one.name}, ${name}: ${message}`)
+      return Effect.as(progress(`${one.name}, round ${round + 1}, ${name} FAILED: ${message}`), null)
+    })
+  )

@@ -1,0 +1,31 @@
+/**
+ * `npm run bench`: this service, what one would use instead, and what the machine can do at most, in one go and taking
+ * turns; or the cases that are named. `--quick` shows in minutes that it all works; its figures mean little.
+ */
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Arguments from "./Arguments.ts"
+import * as Saturation from "./cases/Saturation.ts"
+import * as Performance from "./Performance.ts"
+
+const cases = [Saturation.instant, Saturation.slow, Saturation.fanOut, Saturation.slowFsync]
+
+const program = Effect.gen(function*() {
+  const options = yield* Arguments.parse(process.argv.slice(2), cases)
+  const performed = yield* Effect.forEach(options.cases, (one) => Performance.perform(one, options))
+  if (performed.some(({ failures }) => failures.length > 0)) yield* Effect.sync(() => process.exitCode = 1)
+})
+
+program.pipe(
+  Effect.catchTag(
+    "Failure",
+    ({ message }) => Effect.zipRight(Console.error(message), Effect.sync(() => process.exitCode = 1))
+  ),
+  Effect.provide(NodeContext.layer),
+  Logger.withMinimumLogLevel(LogLevel.Warning),
+  NodeRuntime.runMain
+)

@@ -1,0 +1,81 @@
+/**
+ * The receiver, in a process of its own and as cheap as `node:http` is: it counts, and answers at once or after a while.
+ * Its other port takes requests and never answers.
+ */
+// @effect-diagnostics globalTimers:off
+import * as http from "node:http"
+import * as net from "node:net"
+import { answering, argument } from "./Answering.ts"
+import { microseconds } from "./Monotonic.ts"
+import type { Manners, Seen } from "./Reception.ts"
+
+const { answersAfterMs, readsTimes } = argument() as Manners
+
+let requests = 0
+let unsigned = 0
+let latencies: Array<number> = []
+let awaited: { readonly requests: number; readonly reached: () => void } | null = null
+
+const marker = "\"t\":"
+
+/** From the microsecond that the event carries to this one. */
+const noteLatency = (body: string): void => {
+  const at = body.indexOf(marker)
+  if (at >= 0) latencies.push(microseconds() - Number.parseInt(body.slice(at + marker.length), 10))
+}
+
+const accept = (response: http.ServerResponse): void => void response.writeHead(200, { "content-length": 0 }).end()
+
+const server = http.createServer((request, response) => {
+  let body = ""
+  const { headers } = request
+  if (headers["webhook-signature"] === undefined && headers["x-signature"] === undefined) unsigned += 1
+  if (readsTimes) request.setEncoding("latin1").on("data", (text: string) => body += text)
+  else request.resume()
+  request.on("end", () => {
+    requests += 1
+    if (readsTimes) noteLatency(body)
+    if (awaited !== null && requests >= awaited.requests) awaited.reached()
+    if (answersAfterMs === 0) accept(response)
+    else setTimeout(accept, answersAfterMs, response)
+  })
+  // A sender that gives up is none of our business.
+  request.on("error", () => {})
+})
+// An idle connection that ends under a request is a fault, and not one of these cases.
+server.keepAliveTimeout = 600_000
+
+const blackHole = net.createServer((socket) => socket.resume().on("error", () => {}))
+
+const seen = (): Seen => ({ requests, unsigned, latenciesUs: latencies })
+
+const answers = {
+  /** Answers when so many have come since the last reset. */
+  received: (count: number) =>
+    new Promise<void>((resolve) => {
+      const reached = () => {
+        awaited = null
+        resolve()
+      }
+      awaited = { requests: count, reached }
+      if (requests >= count) reached()
+    }),
+  seen: async () => seen(),
+  reset: async () => {
+    requests = 0
+    unsigned = 0
+    latencies = []
+  }
+}
+export type ReceiverAnswers = typeof answers
+
+const portOf = (listening: net.Server) =>
+  new Promise<number>((resolve) => {
+    listening.listen(0, "127.0.0.1", 4_096, () => {
+      const address = listening.address()
+      resolve(address !== null && typeof address === "object" ? address.port : 0)
+    })
+  })
+
+process.on("SIGTERM", () => process.exit(0)).on("disconnect", () => process.exit(0))
+answering({ port: await portOf(server), blackHolePort: await portOf(blackHole) }, answers)
