@@ -8,6 +8,9 @@ export interface Entry {
   readonly load: () => Promise<Make>
   /** Where who publishes is in a process of its own. */
   readonly loadPublisher?: () => Promise<Make>
+  /** Whose packages `bench/package.json` has. */
+  readonly isPeer?: boolean
+  readonly needsRedis?: boolean
 }
 
 const http = async (batch: number, connections: number) =>
@@ -40,5 +43,43 @@ export const entries: ReadonlyArray<Entry> = [
     name: "raw-claims",
     outcomes: Outcomes.ofAttemptLog,
     load: async () => (await import("./ceilings/Raw.ts")).make({ claims: true })
+  },
+  {
+    name: "graphile-worker",
+    outcomes: Outcomes.ofAttemptLog,
+    isPeer: true,
+    load: async () => (await import("./peers/GraphileWorker.ts")).make
+  },
+  {
+    name: "pg-boss",
+    outcomes: Outcomes.ofAttemptLog,
+    isPeer: true,
+    load: async () => (await import("./peers/PgBoss.ts")).make({ notifies: false })
+  },
+  {
+    name: "pg-boss-notify",
+    outcomes: Outcomes.ofAttemptLog,
+    isPeer: true,
+    load: async () => (await import("./peers/PgBoss.ts")).make({ notifies: true })
+  },
+  {
+    name: "pg-boss-10",
+    outcomes: Outcomes.ofAttemptLog,
+    isPeer: true,
+    load: async () => (await import("./peers/PgBoss10.ts")).make
+  },
+  {
+    name: "bullmq",
+    outcomes: Outcomes.ofAttemptLog,
+    isPeer: true,
+    needsRedis: true,
+    load: async () => (await import("./peers/BullMq.ts")).make({ groupsLog: false })
+  },
+  {
+    name: "bullmq-group-log",
+    outcomes: Outcomes.ofAttemptLog,
+    isPeer: true,
+    needsRedis: true,
+    load: async () => (await import("./peers/BullMq.ts")).make({ groupsLog: true })
   }
 ]

@@ -2,7 +2,9 @@
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import type { Arguments } from "./Arguments.ts"
-import { entries } from "./Contenders.ts"
+import { entries, type Entry } from "./Contenders.ts"
+import * as PeersInstalled from "./PeersInstalled.ts"
+import * as Redis from "./Redis.ts"
 import * as Table from "./Table.ts"
 import type { Case, Trial, Values } from "./Trial.ts"
 
@@ -23,8 +25,9 @@ const progress = (text: string) => Console.error(`  … ${text}`)
 export const perform = (one: Case, options: Arguments) =>
   Effect.gen(function*() {
     const { only, rounds } = options
-    const chosen = entries.filter(({ name }) => one.contenders.includes(name) && (only?.includes(name) ?? true))
     yield* Console.log(`\n${one.name}: ${one.about}`)
+    const named = entries.filter(({ name }) => one.contenders.includes(name) && (only?.includes(name) ?? true))
+    const chosen = yield* Effect.filter(named, isPossible)
     const trials = yield* one.trials(chosen, options)
     const rows: ReadonlyArray<Row> = trials.map(({ name }) => ({ name, rounds: [] }))
     const failures: Array<string> = []
@@ -41,6 +44,14 @@ export const perform = (one: Case, options: Arguments) =>
     const performed: Performed = { of: one, rows, failures }
     return performed
   }).pipe(Effect.scoped)
+
+/** What cannot be had is said, and the others are measured. */
+const isPossible = ({ isPeer = false, name, needsRedis = false }: Entry) =>
+  Effect.gen(function*() {
+    if (isPeer) yield* PeersInstalled.ensure
+    if (needsRedis && (yield* Redis.program) === null) return yield* Redis.missing
+    return true
+  }).pipe(Effect.catchTag("Failure", ({ message }) => Effect.as(progress(`${name} is left out: ${message}`), false)))
 
 /** One that fails does not keep the others from being measured. */
 const attempt = (one: Case, { name, run }: Trial, round: number, failures: Array<string>) =>

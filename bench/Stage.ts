@@ -9,6 +9,7 @@ import type { Failure } from "./Failure.ts"
 import type { HostAnswers, Role } from "./host.ts"
 import * as Process from "./Process.ts"
 import * as Reception from "./Reception.ts"
+import * as Redis from "./Redis.ts"
 import type { SlowDisk } from "./SlowDisk.ts"
 import * as Sql from "./Sql.ts"
 
@@ -65,7 +66,7 @@ const startHost = (role: Role, profiles: string | null = null) =>
     role,
     profiles === null
       ? []
-      : ["--cpu-prof", `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${role.contender}.cpuprofile`]
+      : ["--cpu-prof", `--cpu-prof-dir=${profiles}`]
   )
 
 export const set = (entry: Entry, scene: Scene): Effect.Effect<Stage, Failure, Scope.Scope> =>
@@ -73,9 +74,10 @@ export const set = (entry: Entry, scene: Scene): Effect.Effect<Stage, Failure, S
     const database = scene.database ?? (yield* DurablePostgres.start(scene.slowDisk))
     const sql = yield* Sql.connect(database.url)
     const reception = yield* Reception.start(scene.manners)
+    const redis = entry.needsRedis === true ? yield* Redis.start(scene.slowDisk) : null
     const place: Place = {
       databaseUrl: database.url,
-      redisPort: 0,
+      redisPort: redis?.port ?? 0,
       routes: routesOf(scene, reception.url, reception.blackHoleUrl),
       answersAfterMs: scene.manners.answersAfterMs,
       address: null
@@ -96,7 +98,7 @@ export const set = (entry: Entry, scene: Scene): Effect.Effect<Stage, Failure, S
         sender: Cpu.seconds(host.pid),
         publisher: isApart ? Cpu.seconds(publisher.pid) : 0,
         postgres: Cpu.seconds(database.pid),
-        redis: 0
+        redis: redis === null ? 0 : Cpu.seconds(redis.pid)
       })),
       memoryMiB: Effect.sync(() => Cpu.memoryMiB(host.pid))
     }

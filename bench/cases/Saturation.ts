@@ -63,7 +63,10 @@ const caseOf = ({ about, answersAfterMs = 0, contenders, fanOut = 1, fsyncMs = 0
     })
 })
 
-const all = ["in-process", "http", "http-batch", "raw", "raw-claims"]
+const ours = ["in-process", "http", "http-batch"]
+const ceilings = ["raw", "raw-claims"]
+const peers = ["graphile-worker", "pg-boss", "pg-boss-10", "bullmq", "bullmq-group-log"]
+const all = [...ours, ...ceilings, ...peers]
 
 export const instant = caseOf({ name: "instant", about: "the receiver answers at once", contenders: all })
 

@@ -5,11 +5,11 @@
 // @effect-diagnostics globalTimers:off
 import * as Effect from "effect/Effect"
 import { Pool } from "pg"
+import * as AttemptLog from "../AttemptLog.ts"
 import type { Contender, Make, Place } from "../Contender.ts"
+import * as Lane from "../Lane.ts"
 import type { BenchEvent } from "../Load.ts"
 import { bodyOf } from "../Signed.ts"
-import * as AttemptLog from "./AttemptLog.ts"
-import * as Lane from "./Lane.ts"
 import * as RawSender from "./RawSender.ts"
 import * as RawSql from "./RawSql.ts"
 

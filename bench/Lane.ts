@@ -2,6 +2,7 @@
 
 const batchMax = 500
 
+/** `write` fails nobody: what goes wrong it tells those who wait. */
 export const make = <A>(write: (batch: ReadonlyArray<A>) => Promise<void>, lanes = 1): (item: A) => void => {
   const queue: Array<A> = []
   let busy = 0
@@ -13,7 +14,7 @@ export const make = <A>(write: (batch: ReadonlyArray<A>) => Promise<void>, lanes
     queue.push(item)
     if (busy >= lanes) return
     busy += 1
-    // What else is published in this turn of the event loop comes along.
+    // What else comes in this turn of the event loop comes along.
     setImmediate(() => void drain())
   }
 }
