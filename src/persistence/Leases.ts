@@ -3,6 +3,7 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type DeliveryId, toUuid } from "../domain/Ids.ts"
+import * as AttemptCounts from "./AttemptCounts.ts"
 import { DeliveryUuid } from "./Columns.ts"
 
 /** What names a lease. */
@@ -60,6 +61,14 @@ export const followClock = (sql: SqlClient) =>
     Effect.map(([time]) => time)
   )
 
+/** Nobody knows how long they took. */
+const made = (sql: SqlClient) =>
+  sql`
+    SELECT webhook_id, attempt_count AS number, 'outcome_unknown' AS error_class, NULL::int AS duration_ms,
+      NOT poison AS rescheduled
+    FROM reclaimed
+  `
+
 /**
  * A lease that ran out means that its node died: an attempt of unknown outcome is written and the delivery is due again,
  * or set aside after too many of them in a row. What was in hand together is spread out, so that a delivery that ends its
@@ -85,6 +94,8 @@ export const reclaimExpired = (sql: SqlClient) =>
       INSERT INTO attempts (id, delivery_id, number, result, error_class, error_message, started_at)
       SELECT uuid_v7(), id, attempt_count, 'outcome_unknown', 'outcome_unknown', ${outcomeUnknown}, now()
       FROM reclaimed
+    ), measured AS (
+      ${AttemptCounts.added(sql, made(sql))}
     )
     SELECT CASE WHEN poison THEN raise_alert(
       client_id, webhook_id, 'delivery_quarantined', 'critical', ${poison}::text,

@@ -6,6 +6,7 @@ import * as Ids from "../../src/domain/Ids.ts"
 import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
 import { DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
+import { StatsStore } from "../../src/persistence/StatsStore.ts"
 import * as Endpoints from "../support/Endpoints.ts"
 import { passTime } from "../support/PassTime.ts"
 import * as Rows from "../support/Rows.ts"
@@ -94,6 +95,30 @@ layer(Endpoints.layer, Stores.options)("Leases", (it) => {
       const longer = yield* waitsOf(client)
       assert.isTrue(longer.every((seconds) => seconds <= 30), String(longer))
       assert.isTrue(longer.some((seconds) => seconds > 3), "ten times as far as the first time")
+    }))
+
+  it.effect("of a node that died are attempts that the webhook's stats count, of no known duration", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("counted", { retryCount: 20 })
+      yield* Endpoints.publish(client, 3)
+      yield* die(client)
+      yield* passTime(client, 600)
+      const [again, ...others] = yield* Endpoints.claim(id)
+      assert(again)
+      yield* Endpoints.succeed(others)
+      yield* die(client)
+      yield* passTime(client, 600)
+      yield* endNodes(client, id, 1)
+      const stats = yield* StatsStore
+      const { tallies } = Option.getOrThrow(yield* stats.read(everyone, id, "1h"))
+      const unknown = tallies.filter(({ outcome }) => outcome === "outcome_unknown")
+      const sum = (of: (tally: typeof unknown[number]) => number) => unknown.reduce((n, tally) => n + of(tally), 0)
+      assert.deepStrictEqual(
+        [sum(({ attempts }) => attempts), sum(({ retries }) => retries), sum(({ rescheduled }) => rescheduled)],
+        [5, 2, 4],
+        "the third of one delivery was its last"
+      )
+      assert.deepStrictEqual(unknown.flatMap(({ latencies }) => latencies), [])
     }))
 
   it.effect("G62 of three nodes in a row that died with the same delivery set it aside, and its owner is told", () =>
