@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import { type DeliveryId, toUuid } from "../domain/Ids.ts"
 import * as AttemptCounts from "./AttemptCounts.ts"
 import { DeliveryUuid } from "./Columns.ts"
+import { exhausted } from "./ExhaustedNotice.ts"
 
 /** What names a lease. */
 export interface Lease {
@@ -72,7 +73,8 @@ const made = (sql: SqlClient) =>
 /**
  * A lease that ran out means that its node died: an attempt of unknown outcome is written and the delivery is due again,
  * or set aside after too many of them in a row. What was in hand together is spread out, so that a delivery that ends its
- * node does not do so each time beside the same others, and they are not taken for it. Answers how many leases had ended.
+ * node does not do so each time beside the same others, and they are not taken for it. Answers how many leases had
+ * ended.
  */
 export const reclaimExpired = (sql: SqlClient) =>
   sql`
@@ -89,16 +91,19 @@ export const reclaimExpired = (sql: SqlClient) =>
         error_class = CASE WHEN e.poison THEN 'poison' ELSE 'outcome_unknown' END,
         error_message = CASE WHEN e.poison THEN ${poison}::text ELSE ${outcomeUnknown}::text END
       FROM expired e WHERE d.id = e.id
-      RETURNING d.id, d.client_id, d.webhook_id, d.event_id, d.event_type, d.attempt_count, e.poison
+      RETURNING d.id, d.client_id, d.webhook_id, d.event_id, d.event_type, d.attempt_count, d.error_class,
+        d.error_message, e.poison
     ), history AS (
       INSERT INTO attempts (id, delivery_id, number, result, error_class, error_message, started_at)
       SELECT uuid_v7(), id, attempt_count, 'outcome_unknown', 'outcome_unknown', ${outcomeUnknown}, now()
       FROM reclaimed
     ), measured AS (
       ${AttemptCounts.added(sql, made(sql))}
+    ), exhausted AS (
+      ${exhausted(sql, sql`SELECT * FROM reclaimed WHERE poison`)}
     )
-    SELECT CASE WHEN poison THEN raise_alert(
+    SELECT (SELECT count(*) FROM exhausted) AS told, CASE WHEN poison THEN raise_alert(
       client_id, webhook_id, 'delivery_quarantined', 'critical', ${poison}::text,
       jsonb_build_object('delivery_id', typeid('dlv', id), 'event_id', typeid('evt', event_id), 'event_type', event_type)) END
-    FROM reclaimed
+    FROM reclaimed ORDER BY webhook_id
   `.pipe(Effect.map((rows) => rows.length))

@@ -7,6 +7,7 @@ import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
 import { DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import { StatsStore } from "../../src/persistence/StatsStore.ts"
+import { notices } from "../support/Conduct.ts"
 import * as Endpoints from "../support/Endpoints.ts"
 import { passTime } from "../support/PassTime.ts"
 import * as Rows from "../support/Rows.ts"
@@ -125,7 +126,7 @@ layer(Endpoints.layer, Stores.options)("Leases", (it) => {
     Effect.gen(function*() {
       const { client, id } = yield* Endpoints.begin("poison", { retryCount: 20 })
       yield* Rows.publish(client, "deal.won")
-      const sibling = yield* Rows.makeWebhook(client, ["*"])
+      const sibling = yield* Rows.makeWebhook(client, ["*", "delivery.*"])
       const last = yield* endNodes(client, id, 3)
       assert(last)
       const { attempts, ...delivery } = yield* find(last.id)
@@ -145,9 +146,33 @@ layer(Endpoints.layer, Stores.options)("Leases", (it) => {
       assert.deepStrictEqual(yield* alertsOf(client), [{ ...alert, webhookId: Ids.toUuid(id) }])
       assert.lengthOf(yield* Endpoints.claim(id), 0)
       assert.lengthOf(yield* Endpoints.claim(sibling.id), 0, "which was made later")
+      const { errorClass, errorMessage, eventId, eventType } = delivery
+      assert.deepStrictEqual(yield* notices(id), [{
+        eventType: "delivery.exhausted",
+        payload: {
+          delivery_id: last.id,
+          webhook_id: id,
+          event_id: eventId,
+          event_type: eventType,
+          attempt_count: 3,
+          error_class: errorClass,
+          error_message: errorMessage
+        }
+      }])
+      yield* reclaim
+      assert.lengthOf(yield* notices(id), 1, "told once")
     }))
 
-  it.effect("of deliveries that died with the same node are counted each by itself", () =>
+  it.effect("that set aside a notice leave no other: that would be the next", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("a-notice")
+      yield* Rows.makeWebhook(client, ["delivery.exhausted"])
+      yield* Rows.publish(client, "delivery.exhausted")
+      yield* endNodes(client, id, 3)
+      assert.isEmpty(yield* notices(id))
+    }))
+
+  it.effect("G62 of deliveries that died with the same node are counted each by itself, and the others go on", () =>
     Effect.gen(function*() {
       const { client, id } = yield* Endpoints.begin("beside")
       yield* Rows.publish(client, "deal.won")
@@ -157,6 +182,12 @@ layer(Endpoints.layer, Stores.options)("Leases", (it) => {
       yield* die(client)
       const statuses = (yield* Endpoints.deliveriesOf(id)).map(({ errorClass, status }) => [status, errorClass])
       assert.deepStrictEqual(statuses, [["pending", "outcome_unknown"], ["failed_permanent", "poison"]])
+      yield* passTime(client, 600)
+      yield* Endpoints.succeed(yield* Endpoints.claim(id))
+      assert.deepStrictEqual(
+        (yield* Endpoints.deliveriesOf(id)).map(({ status }) => status),
+        ["delivered", "failed_permanent"]
+      )
     }))
 
   for (const kind of ["an outcome", "a retry by hand"] as const) {
