@@ -32,8 +32,8 @@ export class DeliveryStore extends Context.Tag("deeper-hub-webhooks/persistence/
   ) => Effect.Effect<ReadonlySet<DeliveryId>, PersistenceError>
   /** Looks at the database's clock. Where it was put back, what waits until a moment moves with it. */
   readonly followClock: Effect.Effect<Leases.DatabaseTime, PersistenceError>
-  /** Deliveries whose node died: an attempt with unknown outcome is written and they are due again. How many. */
-  readonly reclaimExpired: Effect.Effect<number, PersistenceError>
+  /** Deliveries whose node died: an attempt with unknown outcome is written, and they are due again or set aside. */
+  readonly reclaimExpired: Effect.Effect<Leases.Reclaimed, PersistenceError>
 }>() {
   static readonly layer = Layer.effect(
     this,

@@ -3,12 +3,13 @@
  * themselves. Each round is a few statements over all webhooks that an index says are worth a look.
  */
 import * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
 import * as SqlSchema from "@effect/sql/SqlSchema"
 import type { Fragment } from "@effect/sql/Statement"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
+import { sumAll } from "effect/Number"
 import * as Schema from "effect/Schema"
 import { consecutiveFailuresMax } from "../domain/Circuit.ts"
 import { deactivatedType } from "../domain/EventType.ts"
@@ -107,8 +108,17 @@ interface Reason {
   readonly facts: Fragment
 }
 
-/** Opens the alerts that are not open yet; answers how many webhooks it looked at. */
-const raise = (sql: SqlClient.SqlClient, { facts, kind, message, severity, when }: Reason) =>
+/** Opens the alerts that are not open yet; answers of how many webhooks. */
+const raise = (sql: SqlClient.SqlClient, reason: Reason): Effect.Effect<number, SqlError> =>
+  Effect.flatMap(
+    raiseSome(sql, reason),
+    ({ length }) =>
+      length < alertsMax
+        ? Effect.succeed(length)
+        : Effect.map(Effect.delay(raise(sql, reason), alertsPause), (more) => length + more)
+  )
+
+const raiseSome = (sql: SqlClient.SqlClient, { facts, kind, message, severity, when }: Reason) =>
   sql`
     SELECT open_alert(w.client_id, w.id, ${kind}, ${severity}, ${message}, ${facts})
     FROM (
@@ -119,10 +129,7 @@ const raise = (sql: SqlClient.SqlClient, { facts, kind, message, severity, when 
           AND a.resolved_at IS NULL)
       LIMIT ${alertsMax} FOR NO KEY UPDATE OF w SKIP LOCKED
     ) w
-  `.pipe(
-    Effect.map((rows) => rows.length),
-    Effect.repeat({ while: (looked) => looked === alertsMax, schedule: Schedule.spaced(alertsPause) })
-  )
+  `
 
 /** Of what endpoints do now. */
 const ofConduct = (sql: SqlClient.SqlClient, { latencyMs }: AlertRules): ReadonlyArray<Reason> => [
@@ -201,10 +208,13 @@ export class EndpointStore extends Context.Tag("deeper-hub-webhooks/persistence/
   readonly deactivateFailing: (
     rule: DeactivationRule & { readonly healMs: number }
   ) => Effect.Effect<ReadonlyArray<Deactivated>, PersistenceError>
-  /** Opens alerts about endpoints that fail or are slow, and closes those of any kind whose cause is gone. */
-  readonly judgeConduct: (rules: AlertRules) => Effect.Effect<void, PersistenceError>
-  /** Opens alerts about certificates and secrets that expire. */
-  readonly judgeExpiry: (rules: AlertRules) => Effect.Effect<void, PersistenceError>
+  /**
+   * Opens alerts about endpoints that fail or are slow, and closes those of any kind whose cause is gone. Answers how many
+   * it opened.
+   */
+  readonly judgeConduct: (rules: AlertRules) => Effect.Effect<number, PersistenceError>
+  /** Opens alerts about certificates and secrets that expire; answers how many. */
+  readonly judgeExpiry: (rules: AlertRules) => Effect.Effect<number, PersistenceError>
 }>() {
   static readonly layer = Layer.effect(
     this,
@@ -212,13 +222,12 @@ export class EndpointStore extends Context.Tag("deeper-hub-webhooks/persistence/
       const sql = yield* SqlClient.SqlClient
       const deactivateSome = deactivate(sql)
       const raiseAll = (reasons: ReadonlyArray<Reason>) =>
-        Effect.forEach(reasons, (reason) => raise(sql, reason), { discard: true })
+        Effect.map(Effect.forEach(reasons, (reason) => raise(sql, reason)), sumAll)
       return EndpointStore.of({
         deactivateFailing: (rule) =>
           deactivateSome(rule).pipe(PersistenceError.refail("EndpointStore.deactivateFailing")),
         judgeConduct: (rules) =>
-          Effect.zipRight(raiseAll(ofConduct(sql, rules)), resolve(sql, rules)).pipe(
-            Effect.asVoid,
+          Effect.zipLeft(raiseAll(ofConduct(sql, rules)), resolve(sql, rules)).pipe(
             PersistenceError.refail("EndpointStore.judgeConduct")
           ),
         judgeExpiry: (rules) =>

@@ -62,6 +62,13 @@ export const followClock = (sql: SqlClient) =>
     Effect.map(([time]) => time)
   )
 
+export interface Reclaimed {
+  /** Leases that had ended. */
+  readonly ended: number
+  /** Of their deliveries, those that are not sent again; notices of them are in the outbox. */
+  readonly setAside: number
+}
+
 /** Nobody knows how long they took. */
 const made = (sql: SqlClient) =>
   sql`
@@ -73,8 +80,7 @@ const made = (sql: SqlClient) =>
 /**
  * A lease that ran out means that its node died: an attempt of unknown outcome is written and the delivery is due again,
  * or set aside after too many of them in a row. What was in hand together is spread out, so that a delivery that ends its
- * node does not do so each time beside the same others, and they are not taken for it. Answers how many leases had
- * ended.
+ * node does not do so each time beside the same others, and they are not taken for it.
  */
 export const reclaimExpired = (sql: SqlClient) =>
   sql`
@@ -102,8 +108,13 @@ export const reclaimExpired = (sql: SqlClient) =>
     ), exhausted AS (
       ${exhausted(sql, sql`SELECT * FROM reclaimed WHERE poison`)}
     )
-    SELECT (SELECT count(*) FROM exhausted) AS told, CASE WHEN poison THEN raise_alert(
+    SELECT poison, (SELECT count(*) FROM exhausted) AS told, CASE WHEN poison THEN raise_alert(
       client_id, webhook_id, 'delivery_quarantined', 'critical', ${poison}::text,
       jsonb_build_object('delivery_id', typeid('dlv', id), 'event_id', typeid('evt', event_id), 'event_type', event_type)) END
     FROM reclaimed ORDER BY webhook_id
-  `.pipe(Effect.map((rows) => rows.length))
+  `.pipe(
+    Effect.flatMap(decodeReclaimed),
+    Effect.map((rows): Reclaimed => ({ ended: rows.length, setAside: rows.filter(({ poison }) => poison).length }))
+  )
+
+const decodeReclaimed = Schema.decodeUnknown(Schema.Array(Schema.Struct({ poison: Schema.Boolean })))

@@ -41,6 +41,7 @@ export const make = Effect.gen(function*() {
       yield* Effect.logInfo("webhook switched on: it answers again", { webhookId: id, clientId, looks })
       yield* PubSub.publish(signals, Signal.WebhookReactivated({ webhookId: id }))
       yield* PubSub.publish(signals, Signal.WorkArrived({ webhookIds: [id] }))
+      yield* PubSub.publish(signals, Signal.OutboxFilled())
     })
 
   const look = (patient: Patient) =>

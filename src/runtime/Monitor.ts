@@ -63,19 +63,23 @@ export const make = ({ alerts, autoDeactivation }: MonitorOptions) =>
         yield* PubSub.publish(signals, Signal.WebhookDeactivated({ webhookId }))
       })
 
+    /** Of so many webhooks there may be a notice on its way. */
+    const told = (webhooks: number) => Effect.when(PubSub.publish(signals, Signal.OutboxFilled()), () => webhooks > 0)
+
     const deactivate = Effect.gen(function*() {
       const healMs = pauseMs(0, yield* Random.next)
       const deactivated = yield* store.deactivateFailing({ ...autoDeactivation, healMs })
       yield* Effect.forEach(deactivated, announce, { discard: true })
+      yield* told(deactivated.length)
       return deactivated.length
     }).pipe(Effect.repeat({ while: (count) => count > 0 }))
 
     return {
       watchConduct: round(Effect.zipRight(
         Effect.when(deactivate, () => autoDeactivation.enabled),
-        store.judgeConduct(alerts)
+        Effect.flatMap(store.judgeConduct(alerts), told)
       )),
-      watchExpiry: round(store.judgeExpiry(alerts))
+      watchExpiry: round(Effect.flatMap(store.judgeExpiry(alerts), told))
     }
   })
 

@@ -11,6 +11,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
@@ -19,7 +20,7 @@ import { randomUUID } from "node:crypto"
 import type { WebhookId } from "../domain/Ids.ts"
 import { DeliveryStore } from "../persistence/DeliveryStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
-import { Signals } from "../telemetry/Signals.ts"
+import { Signal, Signals } from "../telemetry/Signals.ts"
 import { type Allotment, Bulkhead } from "./Bulkhead.ts"
 import { makeWatchClocks } from "./Clocks.ts"
 import { DeliveryQueue } from "./DeliveryQueue.ts"
@@ -114,6 +115,7 @@ const makeWakeups = (asking: Asking) =>
 const makeSweep = (asking: Asking) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
+    const signals = yield* Signals
     const watchClocks = yield* makeWatchClocks
     const position = yield* Ref.make<WebhookId | null>(null)
 
@@ -126,8 +128,9 @@ const makeSweep = (asking: Asking) =>
 
     return Effect.gen(function*() {
       yield* watchClocks
-      const reclaimed = yield* store.reclaimExpired
-      if (reclaimed > 0) yield* Effect.logWarning("deliveries of an ended node are due again", { count: reclaimed })
+      const { ended, setAside } = yield* store.reclaimExpired
+      if (ended > 0) yield* Effect.logWarning("deliveries of an ended node are due again", { count: ended, setAside })
+      if (setAside > 0) yield* PubSub.publish(signals, Signal.OutboxFilled())
       yield* Effect.repeat(step, { while: (again) => again })
     })
   })

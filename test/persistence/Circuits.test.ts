@@ -82,7 +82,7 @@ layer(Endpoints.layer, Stores.options)("An open circuit", (it) => {
       yield* passTime(client, 29)
       assert.lengthOf(yield* Endpoints.claim(id), 0)
       yield* passTime(client, 2)
-      assert.strictEqual(yield* Effect.flatMap(DeliveryStore, (store) => store.reclaimExpired), 1)
+      assert.strictEqual((yield* Effect.flatMap(DeliveryStore, (store) => store.reclaimExpired)).ended, 1)
       yield* passTime(client, 9)
       const [second, ...others] = yield* Endpoints.claim(id)
       assert.isTrue(second?.probe)

@@ -203,7 +203,7 @@ layer(Stores, { timeout: "60 seconds", excludeTestServices: true })("DeliverySto
       const [delivery] = yield* claim(1, 0)
       assert(delivery)
       const store = yield* DeliveryStore
-      assert.strictEqual(yield* store.reclaimExpired, 1)
+      assert.deepStrictEqual(yield* store.reclaimExpired, { ended: 1, setAside: 0 })
       assert.strictEqual(
         (yield* store.record([yield* Rows.outcome(delivery)])).deliveries.size,
         0,

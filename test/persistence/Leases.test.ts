@@ -15,7 +15,7 @@ import * as Stores from "../support/Stores.ts"
 
 const { everyone } = Stores
 
-const reclaim = Effect.flatMap(DeliveryStore, (store) => store.reclaimExpired)
+const reclaim = Effect.flatMap(DeliveryStore, (store) => Effect.map(store.reclaimExpired, ({ ended }) => ended))
 
 const find = (id: Ids.DeliveryId) =>
   Effect.flatMap(DeliveryHistory, (history) => Effect.map(history.find(everyone, id), Option.getOrThrow))

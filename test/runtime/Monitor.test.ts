@@ -42,6 +42,7 @@ layer(Layer.mergeAll(Signals.layer, Stores.layer, silent), Stores.options)("Moni
       assert.isNotNull(known["deactivatedAt"])
       assert.isNotNull(known["healAt"])
       assert.deepInclude(yield* Queue.take(signals), { _tag: "WebhookDeactivated", webhookId: id })
+      assert.deepInclude(yield* Queue.take(signals), { _tag: "OutboxFilled" })
       assert.deepStrictEqual(yield* openAlerts(id), ["webhook_deactivated"])
       const [alert] = yield* alerts(id)
       assert.deepInclude(alert, { severity: "critical", occurrences: 1 })
@@ -70,6 +71,7 @@ layer(Layer.mergeAll(Signals.layer, Stores.layer, silent), Stores.options)("Moni
       assert.strictEqual(count, 1)
       yield* watchConduct
       assert.lengthOf(yield* alerts(id), 1, "another round has nothing to add")
+      assert.isTrue(yield* Queue.isEmpty(signals), "nor to say")
     }))
 
   it.effect("leaves on what failed too seldom, too shortly, or is deleted, and everything where it is not to", () =>

@@ -48,7 +48,7 @@ const scheduler = (
         claim: (request) => Effect.zipRight(Queue.offer(claims, request), answer(request)),
         dueWebhooks: () => walkOf(),
         followClock: Effect.succeed({ nowMs: 0, putBackSeconds: 0 }),
-        reclaimExpired: Effect.succeed(0),
+        reclaimExpired: Effect.succeed({ ended: 0, setAside: 0 }),
         release: () => Effect.void,
         ...others
       })),
@@ -255,7 +255,7 @@ describe("Scheduler", () => {
       const done = yield* Queue.unbounded<string>()
       const did = (what: string) => Queue.offer(done, what)
       const { layer, said } = yield* scheduler(() => nothing, {
-        reclaimExpired: Effect.as(did("reclaim"), 3),
+        reclaimExpired: Effect.as(did("reclaim"), { ended: 3, setAside: 0 }),
         dueWebhooks: () => Effect.zipRight(did("walk"), walkOf())
       })
       yield* Effect.gen(function*() {
