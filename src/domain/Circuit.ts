@@ -36,6 +36,8 @@ export interface Observed {
   /** Attempts and failures of the present minute, these included. */
   readonly windowAttempts: number
   readonly windowFailures: number
+  /** Whether the probe of a half-open circuit succeeded; null where none of these attempts was its probe. */
+  readonly probeSucceeded: boolean | null
 }
 
 /** What follows, and for how long nothing is sent then; null unless it opens. */
@@ -62,11 +64,11 @@ export const closing = (openings: number): Circuit => ({ state: "closed", openin
 
 /**
  * What follows from attempts; null where nothing changes. Attempts that end while it is open began before it opened and
- * tell nothing new. `jitter` is in [0, 1) and spreads the pause by ±20 %.
+ * tell nothing new; so do those that end while it is half open and are not its probe. `jitter` is in [0, 1) and spreads the pause by ±20 %.
  */
 export const observe = (circuit: Circuit, observed: Observed, jitter: number): Change | null => {
   if (circuit.state === "open") return null
-  if (circuit.state === "half_open") return afterProbe(circuit, observed, jitter)
+  if (circuit.state === "half_open") return afterProbe(circuit, observed.probeSucceeded, jitter)
   if (isFailing(observed)) return opened(circuit, jitter)
   return circuit.ramp === null ? null : ramped(circuit, circuit.ramp, observed)
 }
@@ -82,9 +84,9 @@ const opened = ({ openings }: Circuit, jitter: number): Change => ({
   pauseMs: Math.round(Math.min(pauseMsMax, pauseMsMin * 2 ** openings) * (1 - jitterShare + 2 * jitterShare * jitter))
 })
 
-const afterProbe = (circuit: Circuit, { failures, successes }: Observed, jitter: number): Change | null => {
-  if (failures > 0) return opened(circuit, jitter)
-  return successes > 0 ? { circuit: closing(circuit.openings), pauseMs: null } : null
+const afterProbe = (circuit: Circuit, succeeded: boolean | null, jitter: number): Change | null => {
+  if (succeeded === null) return null
+  return succeeded ? { circuit: closing(circuit.openings), pauseMs: null } : opened(circuit, jitter)
 }
 
 /** Successes as many as were allowed at once double what is allowed; a failure halves it. */

@@ -12,6 +12,8 @@ import { PersistenceError } from "./Postgres.ts"
 export interface CircuitChange extends Change {
   readonly webhookId: WebhookId
   readonly from: Circuit
+  /** Of the circuit that was decided on: another one may be equal to it in all else. */
+  readonly version: number
 }
 
 export class CircuitStore extends Context.Tag("deeper-hub-webhooks/persistence/CircuitStore")<CircuitStore, {
@@ -29,6 +31,7 @@ export class CircuitStore extends Context.Tag("deeper-hub-webhooks/persistence/C
           sql`
             UPDATE webhooks w SET
               circuit = c.state,
+              circuit_version = w.circuit_version + 1,
               circuit_until = now() + c.pause_ms * interval '1 millisecond',
               circuit_openings = c.openings,
               circuit_ramp = c.ramp,
@@ -39,17 +42,14 @@ export class CircuitStore extends Context.Tag("deeper-hub-webhooks/persistence/C
               window_duration_ms = CASE WHEN w.circuit = c.state THEN w.window_duration_ms ELSE 0 END
             FROM unnest(
               ${changes.map(({ webhookId }) => toUuid(webhookId))}::uuid[],
-              ${changes.map(({ from }) => from.state)}::text[], ${changes.map(({ from }) => from.openings)}::int[],
-              ${changes.map(({ from }) => from.ramp)}::int[], ${changes.map(({ from }) => from.rampSuccesses)}::int[],
+              ${changes.map(({ version }) => version)}::int[],
               ${changes.map(({ circuit }) => circuit.state)}::text[],
               ${changes.map(({ circuit }) => circuit.openings)}::int[],
               ${changes.map(({ circuit }) => circuit.ramp)}::int[],
               ${changes.map(({ circuit }) => circuit.rampSuccesses)}::int[],
               ${changes.map(({ pauseMs }) => pauseMs)}::float8[]
-            ) AS c (
-              id, was_state, was_openings, was_ramp, was_ramp_successes, state, openings, ramp, ramp_successes, pause_ms)
-            WHERE w.id = c.id AND w.circuit = c.was_state AND w.circuit_openings = c.was_openings
-              AND w.circuit_ramp IS NOT DISTINCT FROM c.was_ramp AND w.circuit_ramp_successes = c.was_ramp_successes
+            ) AS c (id, version, state, openings, ramp, ramp_successes, pause_ms)
+            WHERE w.id = c.id AND w.circuit_version = c.version
             RETURNING w.id
           `.pipe(
             Effect.flatMap(decode),

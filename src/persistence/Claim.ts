@@ -69,7 +69,8 @@ export const claim = (sql: SqlClient) =>
           FOR NO KEY UPDATE OF w SKIP LOCKED
         ), probing AS (
           UPDATE webhooks w SET
-            circuit = 'half_open', circuit_until = now() + make_interval(secs => ${leaseSeconds} + w.timeout_ms / 1000.0)
+            circuit = 'half_open', circuit_until = now() + make_interval(secs => ${leaseSeconds} + w.timeout_ms / 1000.0),
+            circuit_probe = ${leaseToken}::uuid, circuit_version = w.circuit_version + 1
           FROM ready r WHERE w.id = r.id
           RETURNING w.id
         ), allowed AS (

@@ -13,13 +13,17 @@ export const Endpoint = Schema.Struct({
   webhookId: WebhookUuid,
   url: Schema.String,
   circuit: Circuit,
+  /** Which of the circuit's states that is. */
+  circuitVersion: Schema.Int,
   /** Of these outcomes. */
   successes: Schema.Int,
   failures: Schema.Int,
   /** With these outcomes: failures in a row, and what the present minute has seen. */
   failureCount: Schema.Int,
   windowAttempts: Schema.Int,
-  windowFailures: Schema.Int
+  windowFailures: Schema.Int,
+  /** Of the probe that a half-open circuit waits for; null where none of these outcomes is its, or tells of the endpoint. */
+  probeSucceeded: Schema.NullOr(Schema.Boolean)
 })
 export type Endpoint = typeof Endpoint.Type
 
@@ -71,5 +75,9 @@ export const endpointCounts = (sql: SqlClient): Fragment =>
       ) t
       WHERE w.id = t.webhook_id
       RETURNING w.id AS webhook_id, w.url, w.circuit, w.circuit_openings, w.circuit_ramp, w.circuit_ramp_successes,
-        w.failure_count, w.window_attempts, w.window_failures, t.successes, t.failures
+        w.circuit_version, w.failure_count, w.window_attempts, w.window_failures, t.successes, t.failures,
+        CASE WHEN w.circuit = 'half_open' THEN (
+          SELECT bool_and(o.result = 'success') FROM recorded r JOIN outcome o USING (position)
+          WHERE r.webhook_id = w.id AND o.lease_token = w.circuit_probe AND o.counted
+        ) END AS probe_succeeded
   `

@@ -56,6 +56,7 @@ const reactivate = (sql: SqlClient.SqlClient, { clientId, id, token }: Patient) 
         is_active = true, deactivation_reason = NULL, deactivated_at = NULL, heal_at = NULL, healing_attempts = 0,
         failure_count = 0, failing_since = NULL, last_error_class = NULL,
         circuit = 'closed', circuit_until = NULL, circuit_openings = 0, circuit_ramp = 1, circuit_ramp_successes = 0,
+        circuit_version = circuit_version + 1,
         window_attempts = 0, window_failures = 0, window_duration_ms = 0, updated_at = now()
       WHERE id = ${toUuid(id)} AND client_id = ${clientId} AND heal_at = ${token}::timestamptz
         AND deactivation_reason = 'failures' AND deleted_at IS NULL

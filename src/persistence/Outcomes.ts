@@ -122,7 +122,7 @@ export const record = (
     SELECT r.id AS delivery_id,
       CASE WHEN e.webhook_id IS NOT NULL THEN json_build_object(
         'webhookId', e.webhook_id, 'url', e.url, 'successes', e.successes, 'failures', e.failures,
-        'failureCount', e.failure_count, 'windowAttempts', e.window_attempts, 'windowFailures', e.window_failures,
+        'circuitVersion', e.circuit_version, 'probeSucceeded', e.probe_succeeded, 'failureCount', e.failure_count, 'windowAttempts', e.window_attempts, 'windowFailures', e.window_failures,
         'circuit', json_build_object('state', e.circuit, 'openings', e.circuit_openings, 'ramp', e.circuit_ramp,
           'rampSuccesses', e.circuit_ramp_successes)) END AS endpoint,
       (SELECT count(*) FROM alerted) + (SELECT count(*) FROM exhausted) AS told

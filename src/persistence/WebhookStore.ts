@@ -134,13 +134,13 @@ const update = (sql: SqlClient.SqlClient) =>
           timeout_ms = ${w.timeoutMs}, updated_at = now(),
           deactivated_at = CASE WHEN ${w.isActive} THEN NULL WHEN is_active THEN now() ELSE deactivated_at END,
           (failure_count, failing_since, circuit, circuit_until, circuit_openings, circuit_ramp,
-            circuit_ramp_successes, window_attempts, window_failures, window_duration_ms, healing_attempts, heal_at,
+            circuit_ramp_successes, circuit_version, window_attempts, window_failures, window_duration_ms, healing_attempts, heal_at,
             last_error_class, certificate_expires_at
           ) = (
             SELECT CASE WHEN anew THEN 0 ELSE failure_count END, CASE WHEN NOT anew THEN failing_since END,
               CASE WHEN anew THEN 'closed' ELSE circuit END, CASE WHEN NOT anew THEN circuit_until END,
               CASE WHEN anew THEN 0 ELSE circuit_openings END, CASE WHEN anew THEN 1 ELSE circuit_ramp END,
-              CASE WHEN anew THEN 0 ELSE circuit_ramp_successes END, CASE WHEN anew THEN 0 ELSE window_attempts END,
+              CASE WHEN anew THEN 0 ELSE circuit_ramp_successes END, circuit_version + anew::int, CASE WHEN anew THEN 0 ELSE window_attempts END,
               CASE WHEN anew THEN 0 ELSE window_failures END, CASE WHEN anew THEN 0 ELSE window_duration_ms END,
               CASE WHEN anew THEN 0 ELSE healing_attempts END,
               CASE WHEN ${w.deactivationReason}::text = 'failures' THEN CASE WHEN anew THEN now() ELSE heal_at END END,

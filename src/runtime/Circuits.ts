@@ -49,9 +49,9 @@ export const makeCircuits = Effect.gen(function*() {
 
 const decide = (endpoint: Endpoint): Effect.Effect<ReadonlyArray<Decided>> =>
   Effect.map(Random.next, (jitter) => {
-    const { circuit, failureCount, url, webhookId } = endpoint
+    const { circuit, circuitVersion, failureCount, url, webhookId } = endpoint
     const change = Circuit.observe(circuit, { ...endpoint, consecutiveFailures: failureCount }, jitter)
-    return change === null ? [] : [{ ...change, webhookId, url, from: circuit }]
+    return change === null ? [] : [{ ...change, webhookId, url, from: circuit, version: circuitVersion }]
   })
 
 const report = ({ circuit: { state }, pauseMs, url, webhookId }: Decided) =>

@@ -26,13 +26,17 @@ const observed = FastCheck.record({
   failures: FastCheck.nat(30),
   earlierAttempts: FastCheck.nat(60),
   earlierFailures: FastCheck.nat(60),
-  before: FastCheck.nat(10)
-}).map(({ before, earlierAttempts, earlierFailures, failures, successes }): Circuit.Observed => ({
+  before: FastCheck.nat(10),
+  probeSucceeded: FastCheck.constantFrom(true, false, null)
+}).map(({ before, earlierAttempts, earlierFailures, failures, probeSucceeded, successes }): Circuit.Observed => ({
   successes,
   failures,
   consecutiveFailures: successes > 0 ? Math.min(failures, before) : before + failures,
   windowAttempts: earlierAttempts + successes + failures,
-  windowFailures: Math.min(earlierFailures, earlierAttempts) + failures
+  windowFailures: Math.min(earlierFailures, earlierAttempts) + failures,
+  probeSucceeded: probeSucceeded === true && successes > 0 || probeSucceeded === false && failures > 0
+    ? probeSucceeded
+    : null
 }))
 
 const saw = (change: Partial<Circuit.Observed>): Circuit.Observed => ({
@@ -41,6 +45,7 @@ const saw = (change: Partial<Circuit.Observed>): Circuit.Observed => ({
   consecutiveFailures: 0,
   windowAttempts: 0,
   windowFailures: 0,
+  probeSucceeded: null,
   ...change
 })
 
@@ -83,7 +88,8 @@ describe("a closed circuit", () => {
 
 describe("a circuit", () => {
   it.prop("in any state never opens without a failure", [circuit, observed, jitter], ([before, seen, j]) => {
-    const change = Circuit.observe(before, { ...seen, failures: 0 }, j)
+    const probeSucceeded = seen.probeSucceeded === false ? null : seen.probeSucceeded
+    const change = Circuit.observe(before, { ...seen, failures: 0, probeSucceeded }, j)
     assert.notStrictEqual(change?.circuit.state, "open")
   })
 
@@ -100,7 +106,7 @@ describe("a circuit", () => {
     const pauses: Array<number | null | undefined> = []
     let now = Circuit.closing(0)
     for (let i = 0; i < 8; i++) {
-      const change = Circuit.observe({ ...now, state: "half_open" }, failed, 0.5)
+      const change = Circuit.observe({ ...now, state: "half_open" }, { ...failed, probeSucceeded: false }, 0.5)
       pauses.push(change?.pauseMs)
       now = change?.circuit ?? now
       assert.deepStrictEqual(now, { state: "open", openings: i + 1, ramp: null, rampSuccesses: 0 })
@@ -118,26 +124,30 @@ describe("a circuit", () => {
 })
 
 describe("a half-open circuit", () => {
-  it.prop("opens again at one failure, whatever else succeeded", [away("half_open"), observed, jitter], ([
+  it.prop("opens again when its probe failed, whatever else succeeded", [away("half_open"), observed, jitter], ([
     before,
     seen,
     j
   ]) => {
-    const change = Circuit.observe(before, { ...seen, failures: Math.max(1, seen.failures) }, j)
+    const change = Circuit.observe(before, { ...seen, probeSucceeded: false }, j)
     assert.deepStrictEqual(change?.circuit, { ...before, state: "open", openings: before.openings + 1 })
   })
 
-  it.prop("closes at a success, one at a time, and remembers its openings", [
+  it.prop("closes when its probe succeeded, whatever else failed, one at a time, and remembers its openings", [
     away("half_open"),
-    FastCheck.integer({ min: 1, max: 30 }),
+    observed,
     jitter
-  ], ([before, successes, j]) => {
+  ], ([before, seen, j]) => {
     const circuit = { state: "closed" as const, openings: before.openings, ramp: 1, rampSuccesses: 0 }
-    assert.deepStrictEqual(Circuit.observe(before, succeeded(successes), j), { circuit, pauseMs: null })
+    assert.deepStrictEqual(Circuit.observe(before, { ...seen, probeSucceeded: true }, j), { circuit, pauseMs: null })
   })
 
-  it.prop("waits on where its probe told nothing of the endpoint", [away("half_open"), jitter], ([before, j]) => {
-    assert.isNull(Circuit.observe(before, saw({ windowAttempts: 30, windowFailures: 30 }), j))
+  it.prop("waits on while its probe has told nothing of the endpoint, whatever others did", [
+    away("half_open"),
+    observed,
+    jitter
+  ], ([before, seen, j]) => {
+    assert.isNull(Circuit.observe(before, { ...seen, probeSucceeded: null }, j))
   })
 })
 

@@ -97,6 +97,7 @@ const claim = fc.record({ node: fc.nat(1), webhooks: someWebhooks, most: fc.inte
                 chargedCount: charged
               }))
             )
+            if (probe) webhook.probe = actual[0]?.leaseToken ?? null
             for (const delivery of actual) {
               model.handed.push({ node, delivery })
               const leased = model.deliveries.get(delivery.id)
@@ -125,13 +126,16 @@ const record = (model: Model.Model, attempts: Attempts): Act | null =>
   attempts.length === 0 ? null : {
     step: { _tag: "record", attempts },
     settle: ({ stood }) => {
-      const seen = new Map<Model.Webhook, Array<Model.Result>>()
+      const seen = new Map<Model.Webhook, Array<Model.Seen>>()
       for (const { delivery: handed, result } of attempts) {
         const delivery = Model.standing(model, handed)
         assert.strictEqual(stood.has(handed.id), delivery !== undefined, "an outcome counts under its lease alone")
         if (delivery === undefined) continue
         Model.attempted(model, delivery, result, handed.probe)
-        seen.set(delivery.webhook, [...seen.get(delivery.webhook) ?? [], result])
+        seen.set(delivery.webhook, [
+          ...seen.get(delivery.webhook) ?? [],
+          { leaseToken: handed.leaseToken, result }
+        ])
       }
       for (const [webhook, all] of seen) Model.observed(model, webhook, all)
     }

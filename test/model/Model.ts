@@ -29,6 +29,8 @@ export interface Webhook {
   circuit: Circuit.Circuit
   /** End of an open circuit's pause, or of a half-open one's probe. */
   until: number | null
+  /** The lease of the latest probe. */
+  probe: string | null
   failuresInARow: number
   isFailing: boolean
   windowSince: number
@@ -72,6 +74,7 @@ export const newWebhook = (
   isDeleted: false,
   circuit: Circuit.closed,
   until: null,
+  probe: null,
   failuresInARow: 0,
   isFailing: false,
   windowSince: 0,
@@ -138,6 +141,12 @@ export const standing = ({ deliveries }: Model, { id, leaseToken }: Pick<Claimed
 export const results = ["success", "retryable", "permanent", "gone", "uncharged"] as const
 export type Result = typeof results[number]
 
+/** What came of an attempt under a lease. */
+export interface Seen {
+  readonly leaseToken: string
+  readonly result: Result
+}
+
 const delayOf = (attempt: number): number => Math.min(900, tickSeconds * 2 ** (attempt - 1))
 
 /** The delivery's part of an outcome under a lease that stands. */
@@ -166,22 +175,24 @@ const resultOf = (result: Result): AttemptResult => {
 }
 
 /** The webhook's part of outcomes that were written at once, in their order. */
-export const observed = (model: Model, webhook: Webhook, all: ReadonlyArray<Result>): void => {
-  const counted = all.filter((result) => result !== "uncharged")
-  const failures = counted.filter((result) => result !== "success").length
+export const observed = (model: Model, webhook: Webhook, all: ReadonlyArray<Seen>): void => {
+  const counted = all.filter(({ result }) => result !== "uncharged")
+  const failures = counted.filter(({ result }) => result !== "success").length
   const successes = counted.length - failures
-  const inARow = counted.length - 1 - counted.lastIndexOf("success")
+  const inARow = counted.length - 1 - counted.map(({ result }) => result).lastIndexOf("success")
   webhook.failuresInARow = (successes > 0 ? 0 : webhook.failuresInARow) + inARow
   if (inARow > 0) webhook.isFailing = true
   else if (successes > 0) webhook.isFailing = false
   if (model.now - webhook.windowSince >= windowSeconds) forgetWindow(webhook, model.now)
   webhook.windowAttempts += counted.length
   webhook.windowFailures += failures
-  if (all.includes("gone") && webhook.isActive) {
+  if (all.some(({ result }) => result === "gone") && webhook.isActive) {
     webhook.isActive = false
     webhook.reason = "gone"
   }
-  decide(model, webhook, { successes, failures })
+  const probe = counted.find(({ leaseToken }) => leaseToken === webhook.probe)
+  const probeSucceeded = probe === undefined ? null : probe.result === "success"
+  decide(model, webhook, { successes, failures, probeSucceeded })
 }
 
 const forgetWindow = (webhook: Webhook, since: number): void => {
@@ -190,7 +201,11 @@ const forgetWindow = (webhook: Webhook, since: number): void => {
   webhook.windowFailures = 0
 }
 
-const decide = (model: Model, webhook: Webhook, seen: { readonly successes: number; readonly failures: number }) => {
+const decide = (
+  model: Model,
+  webhook: Webhook,
+  seen: Pick<Circuit.Observed, "failures" | "probeSucceeded" | "successes">
+) => {
   const { circuit, failuresInARow: consecutiveFailures, windowAttempts, windowFailures } = webhook
   const change = Circuit.observe(circuit, { ...seen, consecutiveFailures, windowAttempts, windowFailures }, 0.5)
   if (change === null) return

@@ -6,6 +6,7 @@ import { CircuitStore } from "../../src/persistence/CircuitStore.ts"
 import { DeliveryHistory } from "../../src/persistence/DeliveryHistory.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import { WebhookStore } from "../../src/persistence/WebhookStore.ts"
+import { row } from "../support/Conduct.ts"
 import * as Endpoints from "../support/Endpoints.ts"
 import { passTime } from "../support/PassTime.ts"
 import * as Rows from "../support/Rows.ts"
@@ -124,6 +125,44 @@ layer(Endpoints.layer, Stores.options)("An open circuit", (it) => {
       assert.lengthOf(yield* Endpoints.claim(id), 1)
     }))
 
+  it.effect("is closed or opened again by its probe alone, whatever comes of attempts that began before it opened", () =>
+    Effect.gen(function*() {
+      for (const closes of [true, false]) {
+        const { client, id } = yield* Endpoints.begin(`probe-${closes}`)
+        const { leased: [first, second, third, ...failed] } = yield* Endpoints.publish(client, 8)
+        assert(first && second && third)
+        yield* Endpoints.fail(failed)
+        yield* passTime(client, 30)
+        const probe = yield* Endpoints.claim(id)
+        yield* Endpoints.succeed([first])
+        assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "half_open", openings: 1, seconds: 40 })
+        yield* Endpoints.fail([second])
+        assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "half_open", openings: 1, seconds: 40 })
+        const straggler = closes ? yield* Endpoints.failed(third) : yield* Endpoints.succeeded(third)
+        const own = yield* Effect.forEach(probe, closes ? Endpoints.succeeded : Endpoints.failed)
+        yield* Endpoints.record([...own, straggler])
+        assert.deepInclude(
+          yield* Endpoints.circuitOf(id),
+          closes ? { circuit: "closed", openings: 1, ramp: 1 } : { circuit: "open", openings: 2, seconds: 60 }
+        )
+      }
+    }))
+
+  it.effect("is not decided on by a probe whose time was over, once another one is under way", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("late probe")
+      yield* Endpoints.open(client, id)
+      yield* passTime(client, 30)
+      const late = yield* Endpoints.claim(id)
+      yield* passTime(client, 40)
+      const present = yield* Endpoints.claim(id)
+      assert.deepStrictEqual([...late, ...present].map(({ probe }) => probe), [true, true])
+      yield* Endpoints.fail(late)
+      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "half_open", openings: 1 })
+      yield* Endpoints.succeed(present)
+      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "closed", openings: 1, ramp: 1 })
+    }))
+
   it.effect("tries now when one of its deliveries is sent again by hand", () =>
     Effect.gen(function*() {
       const { client, id } = yield* Endpoints.begin("by hand")
@@ -150,7 +189,14 @@ layer(Endpoints.layer, Stores.options)("A circuit", (it) => {
       const { id } = yield* Endpoints.begin("two decide")
       const store = yield* CircuitStore
       const changes = [0, 0.9].map((jitter) => {
-        const failing = { successes: 0, failures: 5, consecutiveFailures: 5, windowAttempts: 5, windowFailures: 5 }
+        const failing = {
+          successes: 0,
+          failures: 5,
+          consecutiveFailures: 5,
+          windowAttempts: 5,
+          windowFailures: 5,
+          probeSucceeded: null
+        }
         return Circuit.observe(Circuit.closed, failing, jitter)
       })
       const won = yield* Effect.forEach(
@@ -159,7 +205,7 @@ layer(Endpoints.layer, Stores.options)("A circuit", (it) => {
           change === null
             ? Effect.dieMessage("no change")
             : Effect.map(
-              store.change([{ ...change, webhookId: id, from: Circuit.closed }]),
+              store.change([{ ...change, webhookId: id, from: Circuit.closed, version: 0 }]),
               (changed) => changed.has(id)
             ),
         { concurrency: "unbounded" }
@@ -170,6 +216,32 @@ layer(Endpoints.layer, Stores.options)("A circuit", (it) => {
         openings: 1,
         seconds: won[0] === true ? 30 : 40
       })
+    }))
+
+  it.effect("is not changed by what was decided on an equal one that it was before", () =>
+    Effect.gen(function*() {
+      const { client, id } = yield* Endpoints.begin("equal")
+      const [store, webhooks] = [yield* CircuitStore, yield* WebhookStore]
+      const move = (url: string) => webhooks.modify(everyone, id, (current) => Effect.succeed({ ...current, url }))
+      yield* Endpoints.open(client, id)
+      const equal = yield* Effect.forEach(["https://example.com/a", "https://example.com/b"], (url) =>
+        Effect.gen(function*() {
+          yield* move(url)
+          return { circuit: yield* Endpoints.circuitOf(id), version: Number((yield* row(id))["circuitVersion"]) }
+        }))
+      const [before, after] = equal
+      assert(before && after)
+      assert.deepStrictEqual(before.circuit, after.circuit)
+      const change = {
+        webhookId: id,
+        circuit: { ...Circuit.closing(0), ramp: 2 },
+        pauseMs: null,
+        from: Circuit.closing(0)
+      }
+      assert.strictEqual((yield* store.change([{ ...change, version: before.version }])).size, 0)
+      assert.deepStrictEqual(yield* Endpoints.circuitOf(id), after.circuit)
+      assert.strictEqual((yield* store.change([{ ...change, version: after.version }])).size, 1)
+      assert.deepInclude(yield* Endpoints.circuitOf(id), { circuit: "closed", ramp: 2 })
     }))
 
   it.effect("opens at half of the attempts of a minute, and a new minute begins anew", () =>

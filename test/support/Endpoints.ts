@@ -62,8 +62,10 @@ export const record = (outcomes: ReadonlyArray<Outcome>) =>
     yield* decide(endpoints).pipe(Effect.withRandom(Random.fixed([0.5])))
   })
 
+export const succeeded = (delivery: ClaimedDelivery) => Verdict.delivered(delivery, Rows.exchange(200))
+
 export const succeed = (deliveries: ReadonlyArray<ClaimedDelivery>) =>
-  Effect.flatMap(Effect.forEach(deliveries, (delivery) => Verdict.delivered(delivery, Rows.exchange(200))), record)
+  Effect.flatMap(Effect.forEach(deliveries, succeeded), record)
 
 export const refused = (of: RetryableFailure["class"], retryAfterMs: number | null = null) =>
   new RetryableFailure({ class: of, message: "no", retryAfterMs, exchange: Rows.exchange(null) })
@@ -71,11 +73,13 @@ export const refused = (of: RetryableFailure["class"], retryAfterMs: number | nu
 const policy = { baseDelayMs: 10_000, maxDelayMs: 3_600_000, backoffFactor: 6 }
 
 /** None is spread: what failed together is due together, the older one first. */
+const failedWith = (failure: RetryableFailure) => (delivery: ClaimedDelivery) =>
+  Effect.withRandom(Verdict.failed(delivery, failure, policy), Random.fixed([0.5]))
+
+export const failed = failedWith(refused("connect_refused"))
+
 export const fail = (deliveries: ReadonlyArray<ClaimedDelivery>, failure = refused("connect_refused")) =>
-  Effect.forEach(deliveries, (delivery) => Verdict.failed(delivery, failure, policy)).pipe(
-    Effect.withRandom(Random.fixed([0.5])),
-    Effect.flatMap(record)
-  )
+  Effect.flatMap(Effect.forEach(deliveries, failedWith(failure)), record)
 
 /** How long it pauses still to the next ten seconds, since the test takes some time itself. */
 export const circuitOf = (id: Ids.WebhookId) =>
