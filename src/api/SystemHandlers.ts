@@ -79,23 +79,36 @@ const makeDatabase = Effect.gen(function*() {
   })
 })
 
+/** Whoever asks gives up after a few seconds, long before a statement to a database that fell silent does. */
+const readyWithin = "1 second"
+
+/** Questions to a silent database go on for as long as statements may: no more of them than this keep a connection. */
+const askingAtOnce = 2
+
+const makeReady = Effect.gen(function*() {
+  const backlog = yield* Backlog
+  const asking = yield* Effect.makeSemaphore(askingAtOnce)
+  return asking.withPermits(1)(backlog.isWritable).pipe(
+    Effect.catchTag("PersistenceError", () => Effect.fail(unreachable)),
+    Effect.filterOrFail((isWritable) => isWritable, () => readOnly),
+    // The answer does not wait for the end of what it gave up on.
+    Effect.disconnect,
+    Effect.timeoutFail({ duration: readyWithin, onTimeout: () => unreachable })
+  )
+})
+
 const probes = HttpApiBuilder.group(Api, "probes", (handlers) =>
-  Effect.map(Backlog, (backlog) =>
+  Effect.map(makeReady, (ready) =>
     handlers
       .handle("healthz", () => Effect.succeed({ status: "ok" as const }))
-      .handle("readyz", () =>
-        backlog.isWritable.pipe(
-          Effect.catchTag("PersistenceError", () => Effect.fail(unreachable)),
-          Effect.filterOrFail((isWritable) => isWritable, () => readOnly),
-          Effect.as({ status: "ok" as const })
-        ))
+      .handle("readyz", () => Effect.as(ready, { status: "ok" as const }))
       .handle("metrics", () => Prometheus.render)))
 
 export const layer = Layer.merge(system, probes)
 
 const unreachable = new NotReady({
   code: "database_unreachable",
-  message: "The database does not answer, or has no connection to spare. What was accepted waits there."
+  message: "The database does not answer within a second, or has no connection to spare. What was accepted waits there."
 })
 
 const readOnly = new NotReady({
