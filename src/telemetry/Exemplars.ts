@@ -26,10 +26,5 @@ export const remember = (name: string, tags: Tags, value: number, { spanId, stat
   latest.set(keyOf(name, tags), { value, traceId, spanId, time })
 }
 
-/** Each is told of once. */
-export const take = (name: string, tags: Tags): Exemplar | undefined => {
-  const key = keyOf(name, tags)
-  const found = latest.get(key)
-  latest.delete(key)
-  return found
-}
+/** It stays the latest until another comes: whoever scrapes the collector may have missed it before. */
+export const latestOf = (name: string, tags: Tags): Exemplar | undefined => latest.get(keyOf(name, tags))

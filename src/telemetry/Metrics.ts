@@ -80,7 +80,7 @@ export const databaseSize = Metric.gauge(name("database.size_bytes"), {
   description: "What the database takes; every node says the same"
 })
 
-export const partitionDays = Metric.gauge(name("database.partition_days"), {
+export const partitionDays = Metric.gauge(name("database.partitions"), {
   description: "Days for which there are partitions, those ahead included; every node says the same"
 })
 

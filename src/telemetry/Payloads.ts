@@ -54,7 +54,7 @@ const mendMetric = (metric: Metric): void => {
   metric.unit = ""
   for (const point of metric.histogram?.dataPoints ?? []) {
     const tags = Object.fromEntries(point.attributes.map(({ key, value }) => [key, value.stringValue ?? ""]))
-    const exemplar = Exemplars.take(metric.name, tags)
+    const exemplar = Exemplars.latestOf(metric.name, tags)
     if (exemplar === undefined) continue
     const { spanId, time, traceId, value } = exemplar
     point.exemplars = [{ filteredAttributes: [], timeUnixNano: String(time), asDouble: value, spanId, traceId }]

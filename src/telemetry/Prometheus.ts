@@ -5,7 +5,8 @@ import { PrometheusSerializer } from "@opentelemetry/exporter-prometheus"
 import { resourceFromAttributes } from "@opentelemetry/resources"
 import type { ScopeMetrics } from "@opentelemetry/sdk-metrics"
 import * as Effect from "effect/Effect"
-import { identity, serviceName } from "./NodeIdentity.ts"
+import { nodeId, serviceName } from "./NodeIdentity.ts"
+import { version } from "./Version.ts"
 
 // The scope would be one more label of every series, and is the same for all of them.
 const serializer = new PrometheusSerializer(undefined, false, undefined, false, true)
@@ -20,4 +21,11 @@ export const render: Effect.Effect<string> = Effect.gen(function*() {
   const producer = yield* Metrics.makeProducer
   const { resourceMetrics } = yield* Effect.promise(() => producer.collect())
   return serializer.serialize({ ...resourceMetrics, scopeMetrics: resourceMetrics.scopeMetrics.map(withoutUnits) })
-}).pipe(Effect.provideService(Resource, resourceFromAttributes({ "service.name": serviceName, ...identity })))
+}).pipe(Effect.provideService(
+  Resource,
+  resourceFromAttributes({
+    "service.name": serviceName,
+    "service.version": version,
+    "service.instance.id": nodeId
+  })
+))

@@ -11,9 +11,10 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Collector from "./Collector.ts"
 import * as Logs from "./Logs.ts"
-import { identity, serviceName } from "./NodeIdentity.ts"
+import { nodeId, serviceName } from "./NodeIdentity.ts"
 import * as Payloads from "./Payloads.ts"
 import * as Tracing from "./Tracing.ts"
+import { version } from "./Version.ts"
 
 export interface TelemetryOptions extends Tracing.Sampling {
   /** None: nothing is exported. */
@@ -43,7 +44,7 @@ const exporting = (endpoint: URL, options: TelemetryOptions): Layer.Layer<never>
   const to = (path: string) => ({
     url: new URL(path, `${endpoint.href.replace(/\/$/, "")}/`).href,
     headers: Redacted.value(options.headers),
-    resource: { serviceName, attributes: identity },
+    resource: { serviceName, serviceVersion: version, attributes: { "service.instance.id": nodeId } },
     maxBatchSize: batchMax,
     shutdownTimeout
   })

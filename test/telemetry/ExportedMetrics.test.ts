@@ -99,7 +99,7 @@ layer(Service.layer, { timeout: "60 seconds", excludeTestServices: true })("What
           "circuits",
           "switched_off",
           "database.size_bytes",
-          "database.partition_days",
+          "database.partitions",
           "database.pool.connections"
         ]
       ) {
