@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
+import type * as Tracer from "effect/Tracer"
 import { EventStore } from "../persistence/EventStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import type { Committed, PublishRequest, Stored } from "../persistence/Publish.ts"
@@ -22,6 +23,8 @@ type Answer = Effect.Effect<Option.Option<Stored>, PersistenceError>
 
 interface Pending {
   readonly request: PublishRequest
+  /** The publisher's, where it is recorded. */
+  readonly span: Tracer.AnySpan | null
   readonly answer: (answer: Answer) => void
 }
 
@@ -45,7 +48,10 @@ const make = (fastLane: FastLane.FastLane) =>
     const pending = new Set<Pending>()
 
     const publish = (group: ReadonlyArray<Pending>) =>
-      fastLane(eventsOf(group), (offer) => store.publish(group.map(({ request }) => request), offer))
+      fastLane(
+        eventsOf(group),
+        (offer) => withinSpans(group, store.publish(group.map(({ request }) => request), offer))
+      )
 
     const settle = (group: ReadonlyArray<Pending>, exit: Exit.Exit<Committed, PersistenceError>) =>
       Effect.sync(() => {
@@ -100,12 +106,14 @@ const make = (fastLane: FastLane.FastLane) =>
     )
 
     const written = (request: PublishRequest): Answer =>
-      Effect.async((resume) => {
-        const one: Pending = { request, answer: resume }
-        pending.add(one)
-        Queue.unsafeOffer(wakeups, undefined)
-        return Effect.sync(() => pending.delete(one))
-      })
+      Effect.flatMap(Effect.option(Effect.currentParentSpan), (parent) =>
+        Effect.async((resume) => {
+          const span = Option.getOrNull(Option.filter(parent, ({ sampled }) => sampled))
+          const one: Pending = { request, span, answer: resume }
+          pending.add(one)
+          Queue.unsafeOffer(wakeups, undefined)
+          return Effect.sync(() => pending.delete(one))
+        }))
 
     const commit: Commit["Type"]["commit"] = (request) =>
       Effect.flatMap(
@@ -128,6 +136,16 @@ const make = (fastLane: FastLane.FastLane) =>
 
 const eventsOf = (group: ReadonlyArray<Pending>): number =>
   group.reduce((sum, { request }) => sum + request.events.length, 0)
+
+/** The statement belongs to the first trace of those it is for, and is linked from the others. */
+const withinSpans = <A, E>(group: ReadonlyArray<Pending>, self: Effect.Effect<A, E>): Effect.Effect<A, E> => {
+  const [first, ...others] = group.flatMap(({ span }) => span ?? [])
+  if (first === undefined) return self
+  return Effect.withParentSpan(
+    others.reduce((linked, span) => Effect.linkSpans(linked, span), self),
+    first
+  )
+}
 
 const dieOfDefect = (exit: Exit.Exit<unknown, PersistenceError>): Effect.Effect<void> =>
   Exit.isFailure(exit) && Cause.isDie(exit.cause) ? Effect.die(Cause.squash(exit.cause)) : Effect.void

@@ -87,7 +87,7 @@ layer(Service.layer, { timeout: "60 seconds", excludeTestServices: true })("What
       assert.notInclude(JSON.stringify(request), tenant.client.token ?? "no token")
       const statement = yield* exported(({ attributes, name, parentSpanId }) =>
         name === "sql.execute" && parentSpanId === service.spanId &&
-        /WITH event/.test(String(attributes["db.query.text"]))
+        /WITH request/.test(String(attributes["db.query.text"]))
       )
       assert.isAtMost(String(statement.attributes["db.query.text"]).length, 513)
     }))
