@@ -6,6 +6,7 @@
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
+import type { Fragment } from "@effect/sql/Statement"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -78,38 +79,74 @@ interface Row {
   readonly headersSealed: Uint8Array | null
 }
 
+const requestColumns = (sql: SqlClient, requests: ReadonlyArray<PublishRequest>): Fragment =>
+  sql`unnest(
+    ${requests.map(({ clientId }) => clientId)}::text[],
+    ${requests.map(({ idempotency }) => idempotency?.key ?? null)}::text[],
+    ${requests.map(({ idempotency }) => bytesOrNull(idempotency?.requestHash))}::bytea[],
+    ${requests.map(({ target }) => uuidOrNull(target))}::uuid[],
+    ${requests.map(({ notice }) => notice !== null)}::boolean[],
+    ${requests.map(({ notice }) => uuidOrNull(notice?.about ?? null))}::uuid[],
+    ${requests.map((_, nth) => nth)}::int[]
+  ) AS t (client_id, key, request_hash, target, is_notice, about, nth)`
+
+const eventColumns = (sql: SqlClient, requests: ReadonlyArray<PublishRequest>): Fragment => {
+  const events = requests.flatMap(({ events }, nth) => events.map((event) => ({ ...event, nth })))
+  return sql`unnest(
+    ${events.map(({ id }) => toUuid(id))}::uuid[],
+    ${events.map(({ eventType }) => eventType)}::text[],
+    ${events.map(({ body }) => body)}::text[],
+    ${events.map(({ occurredAt }) => DateTime.formatIso(occurredAt))}::timestamptz[],
+    ${events.map(({ traceparent }) => traceparent ?? null)}::text[],
+    ${events.map(({ nth }) => nth)}::int[]
+  ) WITH ORDINALITY AS t (id, event_type, body, occurred_at, traceparent, nth, position)`
+}
+
+/** The CTEs `matched` and `placed`, the last one left open: who wants what of `accepted`, and what of it is leased. */
+const placing = (sql: SqlClient, requests: ReadonlyArray<PublishRequest>, lease: LeaseOffer | null): Fragment => {
+  const patterns = patternsOf(requests)
+  const { limited = [], most = 0, mostPerWebhook = 0 } = lease ?? {}
+  return sql`
+    matched AS (
+      SELECT DISTINCT a.id AS event_id, a.event_type, a.client_id, s.webhook_id
+      FROM accepted a
+      JOIN unnest(
+        ${patterns.map(({ eventType }) => eventType)}::text[], ${patterns.map(({ isNotice }) => isNotice)}::boolean[],
+        ${patterns.map(({ pattern }) => pattern)}::text[]
+      ) AS p (event_type, is_notice, pattern) USING (event_type, is_notice)
+      JOIN subscriptions s ON s.client_id = a.client_id AND s.pattern = p.pattern
+      WHERE a.target IS NULL AND s.webhook_id IS DISTINCT FROM a.about
+      UNION ALL
+      SELECT id, event_type, client_id, target FROM accepted WHERE target IS NOT NULL
+    ), wanted AS (
+      SELECT m.event_id, m.event_type, m.client_id, w.id AS webhook_id, webhook_hold(w) AS hold,
+        CASE WHEN webhook_hold(w) IS NULL AND w.circuit = 'closed' AND w.circuit_ramp IS NULL
+          THEN least(l.most, ${mostPerWebhook}::int) ELSE 0 END AS room,
+        row_number() OVER (PARTITION BY w.id ORDER BY m.event_id) AS nth
+      FROM matched m JOIN webhooks w ON w.id = m.webhook_id AND w.client_id = m.client_id
+      LEFT JOIN unnest(
+        ${limited.map(({ webhookId }) => toUuid(webhookId))}::uuid[], ${limited.map(({ most }) => most)}::int[]
+      ) AS l (webhook_id, most) ON l.webhook_id = w.id
+      WHERE w.deleted_at IS NULL AND w.deactivation_reason IS DISTINCT FROM 'owner'
+    ), placed AS (
+      SELECT *, nth <= room AND row_number() OVER (PARTITION BY nth <= room ORDER BY nth) <= ${most} AS is_leased
+      FROM wanted
+  `
+}
+
 /** Requests share a statement: no two of them with one idempotency key of one client. */
 export const publish = (
   sql: SqlClient,
   requests: ReadonlyArray<PublishRequest>,
   lease: LeaseOffer | null,
   ttlSeconds: number
-): Effect.Effect<Committed, SqlError> => {
-  const events = requests.flatMap(({ events }, nth) => events.map((event) => ({ ...event, nth })))
-  const patterns = patternsOf(requests)
-  return Effect.map(
+): Effect.Effect<Committed, SqlError> =>
+  Effect.map(
     sql<Row>`
       WITH request AS (
-        SELECT * FROM unnest(
-          ${requests.map(({ clientId }) => clientId)}::text[],
-          ${requests.map(({ idempotency }) => idempotency?.key ?? null)}::text[],
-          ${
-      requests.map(({ idempotency }) => idempotency === null ? null : Buffer.from(idempotency.requestHash))
-    }::bytea[],
-          ${requests.map(({ target }) => uuidOrNull(target))}::uuid[],
-          ${requests.map(({ notice }) => notice !== null)}::boolean[],
-          ${requests.map(({ notice }) => uuidOrNull(notice?.about ?? null))}::uuid[],
-          ${requests.map((_, nth) => nth)}::int[]
-        ) AS t (client_id, key, request_hash, target, is_notice, about, nth)
+        SELECT * FROM ${requestColumns(sql, requests)}
       ), event AS (
-        SELECT * FROM unnest(
-          ${events.map(({ id }) => toUuid(id))}::uuid[],
-          ${events.map(({ eventType }) => eventType)}::text[],
-          ${events.map(({ body }) => body)}::text[],
-          ${events.map(({ occurredAt }) => DateTime.formatIso(occurredAt))}::timestamptz[],
-          ${events.map(({ traceparent }) => traceparent ?? null)}::text[],
-          ${events.map(({ nth }) => nth)}::int[]
-        ) WITH ORDINALITY AS t (id, event_type, body, occurred_at, traceparent, nth, position)
+        SELECT * FROM ${eventColumns(sql, requests)}
       ), keyed AS (
         INSERT INTO idempotency_keys AS known (client_id, key, request_hash, event_ids, expires_at)
         SELECT client_id, key, request_hash, (SELECT array_agg(e.id ORDER BY e.position) FROM event e WHERE e.nth = r.nth),
@@ -129,35 +166,7 @@ export const publish = (
       ), stored AS (
         INSERT INTO events (id, client_id, event_type, body, occurred_at, traceparent)
         SELECT id, client_id, event_type, body, occurred_at, traceparent FROM accepted
-      ), matched AS (
-        SELECT DISTINCT a.id AS event_id, a.event_type, a.client_id, s.webhook_id
-        FROM accepted a
-        JOIN unnest(
-          ${patterns.map(({ eventType }) => eventType)}::text[], ${patterns.map(({ isNotice }) => isNotice)}::boolean[],
-          ${patterns.map(({ pattern }) => pattern)}::text[]
-        ) AS p (event_type, is_notice, pattern) USING (event_type, is_notice)
-        JOIN subscriptions s ON s.client_id = a.client_id AND s.pattern = p.pattern
-        WHERE a.target IS NULL AND s.webhook_id IS DISTINCT FROM a.about
-        UNION ALL
-        SELECT id, event_type, client_id, target FROM accepted WHERE target IS NOT NULL
-      ), wanted AS (
-        SELECT m.event_id, m.event_type, m.client_id, w.id AS webhook_id, webhook_hold(w) AS hold,
-          CASE WHEN webhook_hold(w) IS NULL AND w.circuit = 'closed' AND w.circuit_ramp IS NULL
-            THEN least(coalesce(l.most, ${lease?.mostPerWebhook ?? 0}), ${
-      lease?.mostPerWebhook ?? 0
-    }) ELSE 0 END AS room,
-          row_number() OVER (PARTITION BY w.id ORDER BY m.event_id) AS nth
-        FROM matched m JOIN webhooks w ON w.id = m.webhook_id AND w.client_id = m.client_id
-        LEFT JOIN unnest(
-          ${lease?.limited.map(({ webhookId }) => toUuid(webhookId)) ?? []}::uuid[],
-          ${lease?.limited.map(({ most }) => most) ?? []}::int[]
-        ) AS l (webhook_id, most) ON l.webhook_id = w.id
-        WHERE w.deleted_at IS NULL AND w.deactivation_reason IS DISTINCT FROM 'owner'
-      ), placed AS (
-        SELECT *, nth <= room AND row_number() OVER (PARTITION BY nth <= room ORDER BY nth) <= ${
-      lease?.most ?? 0
-    } AS is_leased
-        FROM wanted
+      ), ${placing(sql, requests, lease)}
       ), delivery AS (
         INSERT INTO deliveries (id, webhook_id, client_id, event_id, event_type, lease_token, leased_until)
         SELECT uuid_v7(), webhook_id, client_id, event_id, event_type,
@@ -177,7 +186,8 @@ export const publish = (
     `,
     (rows) => committedOf(requests, rows, lease)
   )
-}
+
+const bytesOrNull = (bytes: Uint8Array | undefined): Buffer | null => bytes === undefined ? null : Buffer.from(bytes)
 
 const uuidOrNull = (id: WebhookId | null): string | null => id === null ? null : toUuid(id)
 

@@ -45,35 +45,8 @@ const make = (fastLane: FastLane.FastLane) =>
   Effect.gen(function*() {
     const store = yield* EventStore
     const supervisor = yield* Supervisor
+    const write = makeWrite(store, fastLane)
     const pending = new Set<Pending>()
-
-    const publish = (group: ReadonlyArray<Pending>) =>
-      fastLane(
-        eventsOf(group),
-        (offer) => withinSpans(group, store.publish(group.map(({ request }) => request), offer))
-      )
-
-    const settle = (group: ReadonlyArray<Pending>, exit: Exit.Exit<Committed, PersistenceError>) =>
-      Effect.sync(() => {
-        const stored = Exit.isSuccess(exit) ? exit.value.stored : []
-        for (const [i, { answer }] of group.entries()) answer(Exit.map(exit, () => stored[i] ?? Option.none()))
-      })
-
-    const writeOne = (one: Pending) =>
-      Effect.exit(publish([one])).pipe(
-        Effect.tap((exit) => settle([one], exit)),
-        Effect.flatMap((exit) => dieOfDefect(exit))
-      )
-
-    // A group that dies of one request takes the actor down with it, but first the others are committed one by one.
-    const write = (group: ReadonlyArray<Pending>): Effect.Effect<void> =>
-      Effect.flatMap(Effect.exit(publish(group)), (exit) =>
-        group.length > 1 && Exit.isFailure(exit) && Cause.isDie(exit.cause)
-          ? Effect.forEach(group, (one) =>
-            Effect.exit(writeOne(one)), { discard: true }).pipe(
-              Effect.zipRight(dieOfDefect(exit))
-            )
-          : Effect.zipRight(settle(group, exit), dieOfDefect(exit)))
 
     const step = Effect.suspend(() => {
       const group = takeGroup(pending)
@@ -91,9 +64,7 @@ const make = (fastLane: FastLane.FastLane) =>
     const wakeups = yield* Effect.acquireRelease(
       Queue.sliding<void>(1),
       (wakeups) =>
-        Effect.suspend(() =>
-          pending.size > 0 ? Effect.repeat(step, { while: () => pending.size > 0 }) : Effect.void
-        )
+        Effect.suspend(() => pending.size > 0 ? Effect.repeat(step, { while: () => pending.size > 0 }) : Effect.void)
           .pipe(Effect.zipRight(Queue.shutdown(wakeups)))
     )
 
@@ -134,6 +105,39 @@ const make = (fastLane: FastLane.FastLane) =>
     return Commit.of({ commit })
   })
 
+/** Commits a group and answers all of it. */
+const makeWrite = (store: EventStore["Type"], fastLane: FastLane.FastLane) => {
+  const publish = (group: ReadonlyArray<Pending>) =>
+    Effect.exit(fastLane(
+      eventsOf(group),
+      (offer) => withinSpans(group, store.publish(group.map(({ request }) => request), offer))
+    ))
+
+  /** Answers whether the request itself is what the statement dies of. */
+  const writeAlone = (one: Pending) =>
+    Effect.gen(function*() {
+      const exit = yield* publish([one])
+      settle([one], exit)
+      const isItself = Exit.isFailure(exit) && Cause.isDie(exit.cause)
+      if (isItself) yield* Effect.logError("a publish failed of a bug; its publisher knows", exit.cause)
+      return isItself
+    })
+
+  return (group: ReadonlyArray<Pending>): Effect.Effect<void> =>
+    Effect.flatMap(publish(group), (exit) => {
+      if (Exit.isSuccess(exit) || !Cause.isDie(exit.cause)) return Effect.sync(() => settle(group, exit))
+      // What one of them is to blame for befalls no other, and no number of them ends the process. A bug of ours does.
+      const { cause } = exit
+      return Effect.flatMap(Effect.forEach(group, writeAlone), (blamed) =>
+        blamed.includes(true) ? Effect.void : Effect.die(Cause.squash(cause)))
+    })
+}
+
+const settle = (group: ReadonlyArray<Pending>, exit: Exit.Exit<Committed, PersistenceError>): void => {
+  const stored = Exit.isSuccess(exit) ? exit.value.stored : []
+  for (const [i, { answer }] of group.entries()) answer(Exit.map(exit, () => stored[i] ?? Option.none()))
+}
+
 const eventsOf = (group: ReadonlyArray<Pending>): number =>
   group.reduce((sum, { request }) => sum + request.events.length, 0)
 
@@ -146,9 +150,6 @@ const withinSpans = <A, E>(group: ReadonlyArray<Pending>, self: Effect.Effect<A,
     first
   )
 }
-
-const dieOfDefect = (exit: Exit.Exit<unknown, PersistenceError>): Effect.Effect<void> =>
-  Exit.isFailure(exit) && Cause.isDie(exit.cause) ? Effect.die(Cause.squash(exit.cause)) : Effect.void
 
 /** The oldest that fit one statement. Of those with one idempotency key, all but the first are for a later one. */
 const takeGroup = (pending: Set<Pending>): ReadonlyArray<Pending> => {

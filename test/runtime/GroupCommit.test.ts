@@ -108,7 +108,7 @@ layer(Stores.layer, Stores.options)("group commit", (it) => {
       }).pipe(Effect.provide(committing(store)))
     }))
 
-  it.scoped("a request that the statement dies of takes no other with it, and is seen", () =>
+  it.scoped("a request that the statement dies of takes no other with it, and not the actor either", () =>
     Effect.gen(function*() {
       const client = yield* Rows.makeClient("poison")
       const { groups, open, store } = yield* gated
@@ -122,9 +122,30 @@ layer(Stores.layer, Stores.options)("group commit", (it) => {
         const exits = yield* Effect.forEach(waiting, Fiber.await)
         assert.deepStrictEqual(exits.map(Exit.isSuccess), [true, false, true])
         const supervisor = yield* Supervisor
-        yield* eventually(supervisor.actors, ([actor]) => actor?.restarts === 1 && actor.state === "running")
+        assert.deepStrictEqual((yield* supervisor.actors).map(({ restarts, state }) => [restarts, state]), [[
+          0,
+          "running"
+        ]])
         yield* Effect.flatMap(request(client), commit)
       }).pipe(Effect.provide(committing(store)))
+    }))
+
+  it.scoped("a bug that none of the requests is to blame for is seen, and none suffers from it", () =>
+    Effect.gen(function*() {
+      const client = yield* Rows.makeClient("bug")
+      const store = yield* EventStore
+      const dies = yield* Ref.make(true)
+      const buggy: typeof store.publish = (requests, lease) =>
+        Effect.flatMap(
+          Ref.getAndSet(dies, false),
+          (now) => now ? Effect.dieMessage("a bug") : store.publish(requests, lease)
+        )
+      yield* Effect.gen(function*() {
+        yield* Effect.flatMap(request(client), commit)
+        const supervisor = yield* Supervisor
+        yield* eventually(supervisor.actors, ([actor]) => actor?.restarts === 1 && actor.state === "running")
+        yield* Effect.flatMap(request(client), commit)
+      }).pipe(Effect.provide(committing({ ...store, publish: buggy })))
     }))
 
   it.scoped("while the database is away, all who share the statement learn of it", () =>
