@@ -2,7 +2,13 @@
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Failure } from "./Failure.ts"
-import type { BenchEvent } from "./Load.ts"
+
+/** What is published, whoever publishes it. */
+export interface BenchEvent {
+  readonly id: string
+  readonly type: string
+  readonly payload: Readonly<Record<string, unknown>>
+}
 
 /** Where events of a type go. */
 export interface Route {

@@ -83,3 +83,6 @@ export const entries: ReadonlyArray<Entry> = [
     load: async () => (await import("./peers/BullMq.ts")).make({ groupsLog: true })
   }
 ]
+
+/** But for pg-boss with notifications, which is another choice of the same, and matters where latency does. */
+export const everybody = entries.map(({ name }) => name).filter((name) => name !== "pg-boss-notify")

@@ -1,14 +1,8 @@
 /** What is published, and how fast: as fast as it goes with so many under way, or so many a second whatever comes. */
 // @effect-diagnostics globalTimers:off
 import * as Effect from "effect/Effect"
-import type { Contender, Publish } from "./Contender.ts"
+import type { BenchEvent, Contender, Publish } from "./Contender.ts"
 import { microseconds } from "./Monotonic.ts"
-
-export interface BenchEvent {
-  readonly id: string
-  readonly type: string
-  readonly payload: Readonly<Record<string, unknown>>
-}
 
 export interface Shape {
   /** They take turns. */
@@ -31,6 +25,8 @@ export interface Steady extends Shape {
 /** Moments are monotonic microseconds. */
 export interface Published {
   readonly events: number
+  /** Of these, the ones that the contender did not take; only of a steady load, elsewhere that ends the trial. */
+  readonly refused: number
   readonly startedAt: number
   readonly endedAt: number
   /** How long each publisher waited for its answer; only of a steady load. */
@@ -78,7 +74,7 @@ export const asFastAsItGoes = ({ batch, publish, ...own }: Contender, load: AsFa
       events += batch
       return makeEvents(load, batch)
     })
-    const published: Published = { events, startedAt, endedAt: microseconds(), answeredAfterUs: [] }
+    const published: Published = { events, refused: 0, startedAt, endedAt: microseconds(), answeredAfterUs: [] }
     return published
   })
 
@@ -125,6 +121,6 @@ const paced = async (send: (event: BenchEvent) => Promise<unknown>, load: Steady
     const asked = microseconds()
     answers.push(send(makeEvent(load, Math.round(due))).then(() => answeredAfterUs.push(microseconds() - asked)))
   }
-  await Promise.all(answers)
-  return { events: count, startedAt, endedAt: microseconds(), answeredAfterUs }
+  const refused = (await Promise.allSettled(answers)).filter(({ status }) => status === "rejected").length
+  return { events: count, refused, startedAt, endedAt: microseconds(), answeredAfterUs }
 }

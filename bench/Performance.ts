@@ -3,16 +3,11 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import type { Arguments } from "./Arguments.ts"
 import { entries, type Entry } from "./Contenders.ts"
+import { Failure } from "./Failure.ts"
 import * as PeersInstalled from "./PeersInstalled.ts"
 import * as Redis from "./Redis.ts"
 import * as Table from "./Table.ts"
-import type { Case, Trial, Values } from "./Trial.ts"
-
-/** What a trial measured in each round; a round that failed is missing. */
-export interface Row {
-  readonly name: string
-  readonly rounds: Array<Values | null>
-}
+import type { Case, Row, Trial, Values } from "./Trial.ts"
 
 export interface Performed {
   readonly of: Case
@@ -56,6 +51,9 @@ const isPossible = ({ isPeer = false, name, needsRedis = false }: Entry) =>
 /** One that fails does not keep the others from being measured. */
 const attempt = (one: Case, { name, run }: Trial, round: number, failures: Array<string>) =>
   Effect.scoped(run).pipe(
+    Effect.catchAllDefect((defect) =>
+      new Failure({ problem: String(defect), advice: "That is a fault of the benchmark: mend it" })
+    ),
     Effect.tap((values) => progress(`${one.name}, round ${round + 1}, ${name}: ${Table.brief(one, values)}`)),
     Effect.map((values): Values | null => values),
     Effect.catchTag("Failure", ({ message }) => {

@@ -1,21 +1,9 @@
 /** The receiver's process, as the benchmark sees it. */
 import * as Effect from "effect/Effect"
 import * as Process from "./Process.ts"
-import type { ReceiverAnswers } from "./receiver.ts"
+import type { Manners, ReceiverAnswers } from "./receiver.ts"
 
-export interface Manners {
-  readonly answersAfterMs: number
-  /** Whether it looks into the bodies for the time of publishing, which costs it something. */
-  readonly readsTimes: boolean
-}
-
-/** Since the last reset. */
-export interface Seen {
-  readonly requests: number
-  readonly unsigned: number
-  /** From publishing to the last byte of the request; of requests that say when they were published. */
-  readonly latenciesUs: ReadonlyArray<number>
-}
+export type Reception = Effect.Effect.Success<ReturnType<typeof start>>
 
 export const start = (manners: Manners) =>
   Effect.map(
@@ -23,6 +11,7 @@ export const start = (manners: Manners) =>
     ({ ask, ready }) => ({
       url: `http://127.0.0.1:${ready.port}/hook`,
       blackHoleUrl: `http://127.0.0.1:${ready.blackHolePort}/hook`,
+      timed: (count: number) => ask("timed", count),
       received: (count: number) => ask("received", count),
       seen: ask("seen"),
       reset: ask("reset")

@@ -1,6 +1,6 @@
 /** What senders of their own make send, which is what the service sends: a JSON body with a Standard Webhooks signature. */
 import { createHmac } from "node:crypto"
-import type { BenchEvent } from "./Load.ts"
+import type { BenchEvent } from "./Contender.ts"
 import { microseconds } from "./Monotonic.ts"
 
 const secret = "bench-secret-of-thirty-two-bytes"

@@ -8,6 +8,7 @@ import * as DurablePostgres from "./DurablePostgres.ts"
 import type { Failure } from "./Failure.ts"
 import type { HostAnswers, Role } from "./host.ts"
 import * as Process from "./Process.ts"
+import type { Manners } from "./receiver.ts"
 import * as Reception from "./Reception.ts"
 import * as Redis from "./Redis.ts"
 import type { SlowDisk } from "./SlowDisk.ts"
@@ -18,20 +19,33 @@ export interface Scene {
   readonly eventTypes: number
   /** Webhooks of each type. */
   readonly fanOut: number
-  readonly manners: Reception.Manners
+  readonly manners: Manners
   readonly slowDisk: SlowDisk | null
   /** The database to work on, where an earlier trial has left something there; else a new one. */
   readonly database: DurablePostgres.DurablePostgres | null
+  /** The receiver, where webhooks have its address already; else a new one. */
+  readonly reception: Reception.Reception | null
   /** The folder for a CPU profile of the contender's process; null for none, which costs something. */
   readonly profiles: string | null
 }
+
+/** A receiver that answers at once, and everything new. */
+export const plain = ({ profiles }: Pick<Scene, "profiles">): Scene => ({
+  eventTypes: 16,
+  fanOut: 1,
+  manners: { answersAfterMs: 0, readsTimes: false },
+  slowDisk: null,
+  database: null,
+  reception: null,
+  profiles
+})
 
 export interface Stage {
   readonly entry: Entry
   readonly eventTypes: ReadonlyArray<string>
   readonly fanOut: number
   readonly sql: Sql.Sql
-  readonly reception: Effect.Effect.Success<ReturnType<typeof Reception.start>>
+  readonly reception: Reception.Reception
   /** Where events are published. */
   readonly publisher: Process.Process<Address | null, HostAnswers>
   /** CPU seconds so far. */
@@ -73,7 +87,7 @@ export const set = (entry: Entry, scene: Scene): Effect.Effect<Stage, Failure, S
   Effect.gen(function*() {
     const database = scene.database ?? (yield* DurablePostgres.start(scene.slowDisk))
     const sql = yield* Sql.connect(database.url)
-    const reception = yield* Reception.start(scene.manners)
+    const reception = scene.reception ?? (yield* Reception.start(scene.manners))
     const redis = entry.needsRedis === true ? yield* Redis.start(scene.slowDisk) : null
     const place: Place = {
       databaseUrl: database.url,

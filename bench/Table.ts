@@ -1,6 +1,5 @@
 /** What a case measured, as a table in Markdown: medians, with the lowest and the highest, and ratios within the rounds. */
-import type { Row } from "./Performance.ts"
-import type { Case, Column, Values } from "./Trial.ts"
+import type { Case, Column, Row, Values } from "./Trial.ts"
 
 /** The value below which this share of them lies; NaN of none. */
 export const quantile = (values: ReadonlyArray<number>, share: number): number => {
@@ -12,14 +11,18 @@ export const markdown = (one: Case, rows: ReadonlyArray<Row>): string => {
   const [reference] = rows
   const [first] = one.columns
   const columns = one.columns.filter(({ key }) => rows.some((row) => valuesOf(row, key).some((value) => value !== 0)))
-  const head = ["", ...columns.map(({ title }) => title), `${reference?.name ?? ""} ÷ this`]
+  const head = [
+    "",
+    ...columns.map(({ title }) => title),
+    one.lessIsBetter ? `this ÷ ${reference?.name}` : `${reference?.name} ÷ this`
+  ]
   return [
     head,
     ["---", ...columns.map(() => "---:"), "---:"],
     ...rows.map((row) => [
       row.name,
       ...columns.map((column) => cell(row, column)),
-      reference === undefined ? "" : spread(ratios(reference, row, first.key), 2)
+      reference === undefined ? "" : spread(ratios(reference, row, first.key, one.lessIsBetter), 2)
     ])
   ].map((cells) => `| ${cells.join(" | ")} |`).join("\n")
 }
@@ -35,11 +38,13 @@ export const valuesOf = ({ rounds }: Row, key: string): ReadonlyArray<number> =>
     return value === undefined || Number.isNaN(value) ? [] : [value]
   })
 
-/** In each round, so that a machine that was slower for a while was so for both. */
-export const ratios = (reference: Row, row: Row, key: string): ReadonlyArray<number> =>
+/**
+ * How many times better the reference is. In each round, so that a machine that was slower for a while was so for both.
+ */
+const ratios = (reference: Row, row: Row, key: string, lessIsBetter: boolean): ReadonlyArray<number> =>
   row.rounds.flatMap((values, round) => {
     const [own, other] = [values?.[key], reference.rounds[round]?.[key]]
-    return own === undefined || other === undefined ? [] : [other / own]
+    return own === undefined || other === undefined ? [] : [lessIsBetter ? own / other : other / own]
   })
 
 const cell = (row: Row, { digits, key }: Column): string => spread(valuesOf(row, key), digits)
@@ -52,5 +57,5 @@ const spread = (values: ReadonlyArray<number>, digits: number): string => {
     : `${median} (${number(quantile(values, 0), digits)}–${number(quantile(values, 1), digits)})`
 }
 
-const number = (value: number, digits: number): string =>
+export const number = (value: number, digits: number): string =>
   value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })

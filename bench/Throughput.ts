@@ -33,16 +33,20 @@ export const carryThrough = (stage: Stage, load: AsFastAsItGoes) =>
     return { since, published, deliveries, seconds: (microseconds() - published.startedAt) / 1e6 }
   })
 
+/** Until code is compiled, connections are open and caches are filled. */
+export const warmUp = (stage: Stage, events: number) =>
+  carryThrough(stage, { eventTypes: stage.eventTypes, payloadBytes: 400, inFlight: 64, until: { events } }).pipe(
+    // What it left to be tidied up is not part of what is measured.
+    Effect.zipRight(Effect.sleep("700 millis"))
+  )
+
 export const measure = (stage: Stage, options: ThroughputOptions): Effect.Effect<Values, Failure> =>
   Effect.gen(function*() {
     const { eventTypes, entry, sql } = stage
     const { inFlight, payloadBytes, seconds, warmUpEvents } = options
-    const load = { eventTypes, payloadBytes, inFlight }
-    yield* carryThrough(stage, { ...load, until: { events: warmUpEvents } })
-    // What the warm-up left to be tidied up is not part of what is measured.
-    yield* Effect.sleep("700 millis")
+    yield* warmUp(stage, warmUpEvents)
     const before = yield* stage.cost
-    const done = yield* carryThrough(stage, { ...load, until: { seconds } })
+    const done = yield* carryThrough(stage, { eventTypes, payloadBytes, inFlight, until: { seconds } })
     // Some settle their jobs a while after the outcome, and that is part of the work.
     yield* Effect.sleep("400 millis")
     const after = yield* stage.cost

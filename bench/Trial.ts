@@ -13,6 +13,12 @@ export interface Trial {
   readonly run: Effect.Effect<Values, Failure, Scope.Scope>
 }
 
+/** What a trial measured in each round; null for a round that failed. */
+export interface Row {
+  readonly name: string
+  readonly rounds: Array<Values | null>
+}
+
 export interface Column {
   readonly key: string
   readonly title: string
@@ -34,6 +40,8 @@ export interface Case {
   readonly about: string
   /** The first one is what the case is about: ratios and the plot show it. */
   readonly columns: readonly [Column, ...ReadonlyArray<Column>]
+  /** Whether less of the first column is better: seconds are, deliveries are not. */
+  readonly lessIsBetter: boolean
   /** Who may take part, by name. */
   readonly contenders: ReadonlyArray<string>
   /** What they share lasts as long as the case. */

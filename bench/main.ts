@@ -11,12 +11,19 @@ import * as LogLevel from "effect/LogLevel"
 import * as Arguments from "./Arguments.ts"
 import * as Saturation from "./cases/Saturation.ts"
 import * as Performance from "./Performance.ts"
+import * as Results from "./Results.ts"
 
 const cases = [Saturation.instant, Saturation.slow, Saturation.fanOut, Saturation.slowFsync]
 
 const program = Effect.gen(function*() {
   const options = yield* Arguments.parse(process.argv.slice(2), cases)
-  const performed = yield* Effect.forEach(options.cases, (one) => Performance.perform(one, options))
+  const performed: Array<Performance.Performed> = []
+  for (const one of options.cases) {
+    performed.push(yield* Performance.perform(one, options))
+    yield* Results.write(options, performed)
+  }
+  yield* Console.log(`\nEverything is in ${options.out}: results.json, results.md and results.svg`)
+  for (const { failures } of performed) for (const failure of failures) yield* Console.error(`FAILED ${failure}`)
   if (performed.some(({ failures }) => failures.length > 0)) yield* Effect.sync(() => process.exitCode = 1)
 })
 

@@ -7,14 +7,28 @@ import * as http from "node:http"
 import * as net from "node:net"
 import { answering, argument } from "./Answering.ts"
 import { microseconds } from "./Monotonic.ts"
-import type { Manners, Seen } from "./Reception.ts"
+
+export interface Manners {
+  readonly answersAfterMs: number
+  /** Whether it looks into the bodies for the time of publishing, which costs it something. */
+  readonly readsTimes: boolean
+}
+
+/** Since the last reset. */
+export interface Seen {
+  readonly requests: number
+  readonly unsigned: number
+  /** From publishing to the last byte of the request; of requests that say when they were published. */
+  readonly latenciesUs: ReadonlyArray<number>
+}
 
 const { answersAfterMs, readsTimes } = argument() as Manners
 
 let requests = 0
 let unsigned = 0
 let latencies: Array<number> = []
-let awaited: { readonly requests: number; readonly reached: () => void } | null = null
+/** Somebody waits until this is so. */
+let awaited: { readonly isSo: () => boolean; readonly reached: () => void } | null = null
 
 const marker = "\"t\":"
 
@@ -35,7 +49,7 @@ const server = http.createServer((request, response) => {
   request.on("end", () => {
     requests += 1
     if (readsTimes) noteLatency(body)
-    if (awaited !== null && requests >= awaited.requests) awaited.reached()
+    if (awaited?.isSo() === true) awaited.reached()
     if (answersAfterMs === 0) accept(response)
     else setTimeout(accept, answersAfterMs, response)
   })
@@ -49,17 +63,21 @@ const blackHole = net.createServer((socket) => socket.resume().on("error", () =>
 
 const seen = (): Seen => ({ requests, unsigned, latenciesUs: latencies })
 
+const until = (isSo: () => boolean) =>
+  new Promise<void>((resolve) => {
+    const reached = () => {
+      awaited = null
+      resolve()
+    }
+    awaited = { isSo, reached }
+    if (isSo()) reached()
+  })
+
 const answers = {
   /** Answers when so many have come since the last reset. */
-  received: (count: number) =>
-    new Promise<void>((resolve) => {
-      const reached = () => {
-        awaited = null
-        resolve()
-      }
-      awaited = { requests: count, reached }
-      if (requests >= count) reached()
-    }),
+  received: (count: number) => until(() => requests >= count),
+  /** The same, of those that say when they were published. */
+  timed: (count: number) => until(() => latencies.length >= count),
   seen: async () => seen(),
   reset: async () => {
     requests = 0

@@ -1,12 +1,13 @@
 /** As fast as it goes: everybody publishes without a pause, in four worlds. */
 import * as Effect from "effect/Effect"
+import { everybody } from "../Contenders.ts"
 import * as DurablePostgres from "../DurablePostgres.ts"
 import * as SlowDisk from "../SlowDisk.ts"
 import * as Stage from "../Stage.ts"
 import * as Throughput from "../Throughput.ts"
 import type { Case } from "../Trial.ts"
 
-const columns: Case["columns"] = [
+export const columns: Case["columns"] = [
   { key: "perSecond", title: "deliveries/s", digits: 0 },
   { key: "publishedPerSecond", title: "events published/s", digits: 0 },
   { key: "cpu", title: "CPU s per 1,000", digits: 3 },
@@ -16,9 +17,6 @@ const columns: Case["columns"] = [
   { key: "redisCpu", title: "Redis", digits: 3 },
   { key: "memoryPeakMiB", title: "node MiB", digits: 0 }
 ]
-
-/** Webhooks, or fan-outs of them, among which events take turns. */
-const eventTypes = 16
 
 interface World {
   readonly name: string
@@ -34,6 +32,7 @@ const caseOf = ({ about, answersAfterMs = 0, contenders, fanOut = 1, fsyncMs = 0
   name,
   about,
   columns,
+  lessIsBetter: false,
   contenders,
   trials: (entries, { isQuick, profiles, seconds }) =>
     Effect.gen(function*() {
@@ -44,12 +43,10 @@ const caseOf = ({ about, answersAfterMs = 0, contenders, fanOut = 1, fsyncMs = 0
         name: entry.name,
         run: Effect.flatMap(
           Stage.set(entry, {
-            eventTypes,
+            ...Stage.plain({ profiles }),
             fanOut,
             manners: { answersAfterMs, readsTimes: false },
-            slowDisk,
-            database: null,
-            profiles
+            slowDisk
           }),
           (stage) =>
             Throughput.measure(stage, {
@@ -63,30 +60,25 @@ const caseOf = ({ about, answersAfterMs = 0, contenders, fanOut = 1, fsyncMs = 0
     })
 })
 
-const ours = ["in-process", "http", "http-batch"]
-const ceilings = ["raw", "raw-claims"]
-const peers = ["graphile-worker", "pg-boss", "pg-boss-10", "bullmq", "bullmq-group-log"]
-const all = [...ours, ...ceilings, ...peers]
-
-export const instant = caseOf({ name: "instant", about: "the receiver answers at once", contenders: all })
+export const instant = caseOf({ name: "instant", about: "the receiver answers at once", contenders: everybody })
 
 export const slow = caseOf({
   name: "slow",
   about: "the receiver takes 20 ms",
-  contenders: all,
+  contenders: everybody,
   answersAfterMs: 20
 })
 
 export const fanOut = caseOf({
   name: "fan-out",
   about: "each event goes to 5 webhooks",
-  contenders: all,
+  contenders: everybody,
   fanOut: 5
 })
 
 export const slowFsync = caseOf({
   name: "slow-fsync",
   about: "every fsync takes 2 ms longer, as on a disk that really flushes",
-  contenders: all,
+  contenders: everybody,
   fsyncMs: 2
 })

@@ -10,8 +10,6 @@ export interface RawSenderOptions {
   readonly idle: () => void
 }
 
-export type RawSender = ReturnType<typeof make>
-
 export const make = ({ concurrency, done, idle }: RawSenderOptions) => {
   const agent = new Agent({ connections: concurrency, pipelining: 1, keepAliveTimeout: 60_000 })
   const ready: Array<RawDelivery> = []

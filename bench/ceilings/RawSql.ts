@@ -1,5 +1,5 @@
 /** The least that has to be written: an event, its deliveries, and what came of each, in batches and without an ORM. */
-import type { BenchEvent } from "../Load.ts"
+import type { BenchEvent } from "../Contender.ts"
 
 /** A delivery in memory, with all that it takes to send it. */
 export interface RawDelivery {

@@ -4,8 +4,7 @@ import type * as Scope from "effect/Scope"
 import { Pool } from "pg"
 import { Agent, request } from "undici"
 import * as AttemptLog from "../AttemptLog.ts"
-import type { Place } from "../Contender.ts"
-import type { BenchEvent } from "../Load.ts"
+import type { BenchEvent, Place } from "../Contender.ts"
 import { bodyOf, headersOf } from "../Signed.ts"
 
 /** One delivery, as a job carries it. */

@@ -2,8 +2,8 @@
 import * as Effect from "effect/Effect"
 import { Agent, request } from "undici"
 import type { Make } from "../Contender.ts"
+import type { BenchEvent } from "../Contender.ts"
 import { Failure } from "../Failure.ts"
-import type { BenchEvent } from "../Load.ts"
 
 export interface HttpPublisherOptions {
   /** Events in a request: with 1 they go to `/api/events`, else to `/api/events/batch`. */
