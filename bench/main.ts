@@ -9,11 +9,24 @@ import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Arguments from "./Arguments.ts"
+import { backlog } from "./cases/Backlog.ts"
+import { cost } from "./cases/Cost.ts"
+import { latency } from "./cases/Latency.ts"
+import { noisy } from "./cases/Noisy.ts"
 import * as Saturation from "./cases/Saturation.ts"
 import * as Performance from "./Performance.ts"
 import * as Results from "./Results.ts"
 
-const cases = [Saturation.instant, Saturation.slow, Saturation.fanOut, Saturation.slowFsync]
+const cases = [
+  Saturation.instant,
+  Saturation.slow,
+  Saturation.fanOut,
+  Saturation.slowFsync,
+  latency,
+  noisy,
+  backlog,
+  cost
+]
 
 const program = Effect.gen(function*() {
   const options = yield* Arguments.parse(process.argv.slice(2), cases)
