@@ -9,7 +9,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { randomUUID } from "node:crypto"
@@ -32,9 +31,6 @@ const decode = Schema.decodeUnknownOption(Message)
 const heardMax = 1_000
 
 const bounds = { name: "listener", lockTimeoutMs: 5_000, statementTimeoutMs: 5_000 }
-
-/** A connection whose other end is gone says nothing for ever: only a question tells. */
-const heartbeat = "30 seconds"
 
 export class Notifications extends Context.Tag("deeper-hub-webhooks/persistence/Notifications")<Notifications, {
   /**
@@ -69,8 +65,7 @@ const listen = (pg: PgClient.PgClient, node: string) =>
       const heard = yield* Effect.acquireRelease(Queue.sliding<string>(heardMax), Queue.shutdown)
       yield* connection.onNotification(({ payload = "" }) => Queue.unsafeOffer(heard, payload))
       yield* connection.execute(`LISTEN ${channel}`)
-      const alive = Effect.repeat(connection.execute("SELECT 1"), Schedule.spaced(heartbeat))
-      const lost = Effect.raceFirst(connection.lost, alive).pipe(PersistenceError.refail("Notifications.listen"))
+      const lost = OwnConnection.lost(connection).pipe(PersistenceError.refail("Notifications.listen"))
       const others = Stream.filterMap(Stream.fromQueue(heard), (payload) =>
         Option.map(
           // What this node said itself, it knows; what is no message, somebody else said.

@@ -4,6 +4,7 @@ import { SqlError } from "@effect/sql/SqlError"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { Client, type ClientConfig, type Notification } from "pg"
 
@@ -22,6 +23,26 @@ export interface OwnConnectionOptions {
   readonly lockTimeoutMs: number
   readonly statementTimeoutMs: number
 }
+
+/** How often a connection that is listened to is asked whether it stands. */
+const heartbeat = "30 seconds"
+
+/**
+ * Fails when the connection is gone, and waits for ever otherwise. One whose other end is gone says nothing for ever: only
+ * a question tells.
+ */
+export const lost = (connection: OwnConnection): Effect.Effect<never, SqlError> =>
+  Effect.raceFirst(
+    connection.lost,
+    Effect.zipRight(Effect.repeat(connection.execute("SELECT 1"), Schedule.spaced(heartbeat)), Effect.never)
+  )
+
+/** How long to wait before connecting again. */
+export const reconnecting = Schedule.exponential("100 millis").pipe(
+  Schedule.union(Schedule.spaced("10 seconds")),
+  Schedule.jittered,
+  Schedule.resetAfter("1 minute")
+)
 
 /** Longer than the server's bound: it is reached only when the other end is gone. */
 const graceMs = 5_000

@@ -6,21 +6,15 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
-import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { WebhookId } from "../domain/Ids.ts"
 import { Notifications } from "../persistence/Notifications.ts"
+import * as OwnConnection from "../persistence/OwnConnection.ts"
 import { Signal, Signals } from "../telemetry/Signals.ts"
 import { Supervisor } from "./Supervisor.ts"
 
 /** For how long webhooks are gathered into one notification: many events a second make few of them. */
 const gathering = "50 millis"
-
-const reconnecting = Schedule.exponential("100 millis").pipe(
-  Schedule.union(Schedule.spaced("10 seconds")),
-  Schedule.jittered,
-  Schedule.resetAfter("1 minute")
-)
 
 export const layer = Layer.scopedDiscard(
   Effect.gen(function*() {
@@ -64,6 +58,6 @@ const makeHear = Effect.gen(function*() {
       (error) => Effect.logWarning("other nodes are not heard, polling goes on", error)
     ),
     Effect.withTracerEnabled(false),
-    Effect.repeat(reconnecting)
+    Effect.repeat(OwnConnection.reconnecting)
   )
 })
