@@ -36,6 +36,7 @@ import { Notifications } from "./persistence/Notifications.ts"
 import { Outbox } from "./persistence/Outbox.ts"
 import { Partitions } from "./persistence/Partitions.ts"
 import * as Postgres from "./persistence/Postgres.ts"
+import { ReadCache } from "./persistence/ReadCache.ts"
 import { Retention } from "./persistence/Retention.ts"
 import { SealedStore } from "./persistence/SealedStore.ts"
 import { StatsStore } from "./persistence/StatsStore.ts"
@@ -107,7 +108,7 @@ const stores = (config: AppConfig) =>
     SealedStore.layer,
     StatsStore.layer,
     WebhookStore.layer
-  )
+  ).pipe(Layer.provideMerge(ReadCache.layer))
 
 const signing = (config: AppConfig) =>
   Layer.merge(
@@ -201,6 +202,7 @@ const keys = (config: AppConfig) =>
     Layer.provide(Clients.layer),
     Layer.provide(Audit.layer),
     Layer.provide(Layer.merge(AuditStore.layer, ClientStore.layer)),
+    Layer.provide(ReadCache.layer),
     Layer.provide(database(config)),
     Layer.provide(NodeContext.layer)
   )

@@ -43,6 +43,9 @@ export class PersistenceError extends Data.TaggedError("PersistenceError")<{
     })
 }
 
+/** What is to be done when the transaction under way has ended. */
+class AtEnd extends Context.Tag("deeper-hub-webhooks/persistence/Postgres/AtEnd")<AtEnd, Array<() => void>>() {}
+
 /**
  * Runs the effect in a transaction. Effect dies of a commit or rollback that fails, which a lost connection makes them
  * do; that is no bug of ours.
@@ -50,9 +53,28 @@ export class PersistenceError extends Data.TaggedError("PersistenceError")<{
 export const transaction =
   (sql: SqlClient) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
     Effect.catchSomeDefect(
-      sql.withTransaction(self),
+      Effect.flatMap(Effect.serviceOption(AtEnd), (outer) => {
+        // The end of an inner one decides nothing.
+        if (Option.isSome(outer)) return sql.withTransaction(self)
+        const atEnd: Array<() => void> = []
+        const run = Effect.sync(() => atEnd.forEach((action) => action()))
+        return Effect.ensuring(sql.withTransaction(Effect.provideService(self, AtEnd, atEnd)), run)
+      }),
       (defect) => defect instanceof SqlError ? Option.some(Effect.fail(defect)) : Option.none()
     )
+
+/**
+ * Does something after the effect, or where it is part of a transaction, after that: it is told of every end, since a
+ * commit whose answer was lost may be one.
+ */
+export const afterCommit = (action: () => void) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.ensuring(
+    self,
+    Effect.map(
+      Effect.serviceOption(AtEnd),
+      Option.match({ onNone: action, onSome: (atEnd) => void atEnd.push(action) })
+    )
+  )
 
 const codeOf = (cause: unknown): string => {
   const inner = cause instanceof SqlError ? cause.cause : cause

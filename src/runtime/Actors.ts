@@ -16,6 +16,7 @@
  *   AutoHealing      pings what was switched off for failures, and switches it on when it answers
  *   HealthCheckWorker  pings what heard nothing from us for a while
  *   Wakeups          tells other nodes what was committed here, and hears it of them
+ *   ChangeListener   forgets what was read of keys, clients and event types when they change anywhere
  *   CleanupWorker    partitions ahead of time and past the retention, old idempotency keys and secrets
  *   AlertMailer      mails alerts to those who are to know of them, where there is a server for mail
  *   Sampler          keeps the gauges that the database alone can tell
@@ -32,6 +33,7 @@
  * ├─ HealthCheckWorker
  * ├─ Monitor
  * ├─ Wakeups
+ * ├─ ChangeListener
  * ├─ CleanupWorker
  * ├─ AlertMailer        only where mail is sent
  * ├─ Sampler
@@ -50,6 +52,7 @@ import { Mailer, type MailerOptions } from "../transport/Mailer.ts"
 import * as AlertMailer from "./AlertMailer.ts"
 import * as AutoHealing from "./AutoHealing.ts"
 import { Bulkhead } from "./Bulkhead.ts"
+import * as ChangeListener from "./ChangeListener.ts"
 import * as CleanupWorker from "./CleanupWorker.ts"
 import { DeliveryQueue } from "./DeliveryQueue.ts"
 import * as Dispatcher from "./Dispatcher.ts"
@@ -93,6 +96,7 @@ export const layer = (options: ActorsOptions) =>
     Layer.provideMerge(Sampler.layer),
     Layer.provideMerge(Option.match(options.mail, { onNone: () => Layer.empty, onSome: mailing })),
     Layer.provideMerge(CleanupWorker.layer(options)),
+    Layer.provideMerge(ChangeListener.layer),
     Layer.provideMerge(Wakeups.layer),
     Layer.provideMerge(Monitor.layer(options)),
     Layer.provideMerge(options.enabled ? pinging(options) : Layer.empty),

@@ -52,6 +52,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("System", (it) 
       assert.strictEqual(system.database.version, system.versions.postgres)
       const names = system.actors.map(({ name }: { name: string }) => name)
       assert.includeMembers(names, [
+        "ChangeListener",
         "CleanupWorker",
         "Dispatcher",
         "EventListener",

@@ -16,6 +16,7 @@ import { Inventory } from "../../src/persistence/Inventory.ts"
 import { Notifications } from "../../src/persistence/Notifications.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
 import { Pool } from "../../src/persistence/Postgres.ts"
+import { ReadCache } from "../../src/persistence/ReadCache.ts"
 import * as Actors from "../../src/runtime/Actors.ts"
 import { Supervisor } from "../../src/runtime/Supervisor.ts"
 import { Audit } from "../../src/service/Audit.ts"
@@ -35,25 +36,10 @@ import * as Rows from "../support/Rows.ts"
 import * as ScriptedReceiver from "../support/ScriptedReceiver.ts"
 import * as Stores from "../support/Stores.ts"
 
-type Victim =
-  | "AutoHealing"
-  | "CleanupWorker"
-  | "Courier"
-  | "Dispatcher"
-  | "GroupCommit"
-  | "HealthCheckWorker"
-  | "LeaseKeeper"
-  | "Monitor"
-  | "OutcomeRecorder"
-  | "ReencryptionWorker"
-  | "Sampler"
-  | "Scheduler"
-  | "Wakeups"
-type Doomed = Ref.Ref<HashSet.HashSet<Victim>>
-
 /** These die as soon as they start: some have no other opportunity. */
 const atStart = [
   "AutoHealing",
+  "ChangeListener",
   "CleanupWorker",
   "HealthCheckWorker",
   "Monitor",
@@ -61,6 +47,16 @@ const atStart = [
   "Sampler",
   "Wakeups"
 ] as const
+
+type Victim =
+  | typeof atStart[number]
+  | "Courier"
+  | "Dispatcher"
+  | "GroupCommit"
+  | "LeaseKeeper"
+  | "OutcomeRecorder"
+  | "Scheduler"
+type Doomed = Ref.Ref<HashSet.HashSet<Victim>>
 
 /** Who is to die at the next opportunity. */
 class Doom extends Context.Tag("deeper-hub-webhooks/test/runtime/KillActors.test/Doom")<Doom, Doomed>() {
@@ -119,6 +115,14 @@ const deadlyNotifications = Layer.effect(
   Effect.map(Effect.all([Notifications, Doom]), ([notifications, doom]) => ({
     ...notifications,
     listen: Stream.unwrap(Effect.as(dieIfDoomed(doom, "Wakeups"), notifications.listen))
+  }))
+)
+
+const deadlyCache = Layer.effect(
+  ReadCache,
+  Effect.map(Effect.all([ReadCache, Doom]), ([cache, doom]) => ({
+    ...cache,
+    listen: Effect.zipRight(dieIfDoomed(doom, "ChangeListener"), cache.listen)
   }))
 )
 
@@ -201,7 +205,15 @@ const Service = Actors.layer(options).pipe(
   Layer.provideMerge(deadlyReencryption.pipe(Layer.provide(Reencryption.layer))),
   Layer.provide(Layer.mergeAll(Transport, PayloadSigner.layer, SecretBox.layer(keys))),
   Layer.provideMerge(
-    Layer.mergeAll(deadlyEvents, deadlyHealth, deadlyInventory, deadlyNotifications, deadlyPartitions, deadlyStore)
+    Layer.mergeAll(
+      deadlyCache,
+      deadlyEvents,
+      deadlyHealth,
+      deadlyInventory,
+      deadlyNotifications,
+      deadlyPartitions,
+      deadlyStore
+    )
   ),
   Layer.provideMerge(Layer.succeed(Pool, Effect.succeed({ busy: 0, idle: 0, waiting: 0 }))),
   Layer.provideMerge(Stores.layer),
@@ -314,6 +326,7 @@ it.scopedLive("every actor may die: it is restarted, counted, and nothing is los
         "HealthCheckWorker",
         "Monitor",
         "Wakeups",
+        "ChangeListener",
         "CleanupWorker",
         "Sampler",
         "ReencryptionWorker",

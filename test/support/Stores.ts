@@ -18,6 +18,7 @@ import { Inventory } from "../../src/persistence/Inventory.ts"
 import { Notifications } from "../../src/persistence/Notifications.ts"
 import { Outbox } from "../../src/persistence/Outbox.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
+import { ReadCache } from "../../src/persistence/ReadCache.ts"
 import { Retention } from "../../src/persistence/Retention.ts"
 import { SealedStore } from "../../src/persistence/SealedStore.ts"
 import { StatsStore } from "../../src/persistence/StatsStore.ts"
@@ -47,7 +48,7 @@ export const layer = Layer.mergeAll(
   SealedStore.layer,
   StatsStore.layer,
   WebhookStore.layer
-).pipe(Layer.provideMerge(PgTest.layer))
+).pipe(Layer.provideMerge(ReadCache.layer), Layer.provideMerge(PgTest.layer))
 
 /** For `layer(…)`: the database goes by the real clock. */
 export const options = { timeout: "60 seconds", excludeTestServices: true } as const
