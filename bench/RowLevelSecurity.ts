@@ -25,6 +25,7 @@ import { EventStore } from "../src/persistence/EventStore.ts"
 import * as Migrations from "../src/persistence/Migrations.ts"
 import { Partitions } from "../src/persistence/Partitions.ts"
 import * as Postgres from "../src/persistence/Postgres.ts"
+import { ReadCache } from "../src/persistence/ReadCache.ts"
 import { WebhookStore } from "../src/persistence/WebhookStore.ts"
 import * as Policies from "./Policies.ts"
 import { race, table } from "./Rounds.ts"
@@ -40,7 +41,7 @@ const stores = Layer.mergeAll(
   EventStore.layer({ idempotencyTtl: "1 day" }),
   Partitions.layer,
   WebhookStore.layer
-)
+).pipe(Layer.provide(ReadCache.layer))
 
 /** The stores over a pool of this role's. */
 const connect = (url: Redacted.Redacted, role: string | null) => {

@@ -12,6 +12,7 @@ import { ClientId, type KeyId, toUuid } from "../domain/Ids.ts"
 import * as Page from "../domain/Page.ts"
 import { KeyUuid, Timestamp } from "./Columns.ts"
 import { PersistenceError } from "./Postgres.ts"
+import { ReadCache } from "./ReadCache.ts"
 
 const ClientRow = Schema.Struct({ ...Client.fields, createdAt: Timestamp })
 
@@ -40,8 +41,11 @@ const NewKey = Schema.Struct({
 const LiveKey = Schema.Struct({
   ...Schema.Struct(ApiKey.fields).pick("clientId", "role").fields,
   id: KeyUuid,
-  secretHash: Schema.Uint8ArrayFromSelf
+  secretHash: Schema.Uint8ArrayFromSelf,
+  /** By the database's clock, when it was read. */
+  leftMs: Schema.NullOr(Schema.Number)
 })
+type LiveKey = typeof LiveKey.Type
 
 const insert = (sql: SqlClient.SqlClient) =>
   SqlSchema.findOne({
@@ -124,7 +128,10 @@ const liveKey = (sql: SqlClient.SqlClient) =>
     Result: LiveKey,
     execute: (id) =>
       sql`
-        SELECT id, client_id, role, secret_hash FROM api_keys
+        SELECT
+          id, client_id, role, secret_hash,
+          (1000 * (extract(epoch FROM expires_at) - extract(epoch FROM now())))::float8 AS left_ms
+        FROM api_keys
         WHERE id = ${id} AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
       `
   })
@@ -154,8 +161,14 @@ export class ClientStore extends Context.Tag("deeper-hub-webhooks/persistence/Cl
   readonly list: (page: Page.PageRequest) => Effect.Effect<Page.Page<Client>, PersistenceError>
   readonly insertKey: (key: typeof NewKey.Type) => Effect.Effect<ApiKey, PersistenceError>
   readonly listKeys: (client: ClientId, page: Page.PageRequest) => Effect.Effect<Page.Page<ApiKey>, PersistenceError>
-  /** The key with its secret's hash, unless it was revoked or has expired. */
-  readonly liveKey: (id: KeyId) => Effect.Effect<Option.Option<typeof LiveKey.Type>, PersistenceError>
+  /**
+   * The key with its secret's hash, unless it was revoked or has expired. It is remembered for those who come with its
+   * secret: a guess at one takes the same steps whether there is such a key or not.
+   */
+  readonly liveKey: (
+    id: KeyId,
+    secretHash: Uint8Array
+  ) => Effect.Effect<Option.Option<Omit<LiveKey, "leftMs">>, PersistenceError>
   /** Whether there is an operator's key that is neither revoked nor expired. */
   readonly hasOperator: Effect.Effect<boolean, PersistenceError>
   /** Revokes a key for good, and says whether it worked until now. None where the client has no such key. */
@@ -168,6 +181,9 @@ export class ClientStore extends Context.Tag("deeper-hub-webhooks/persistence/Cl
     this,
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
+      const cache = yield* ReadCache
+      const liveKeys = yield* cache.open<Option.Option<LiveKey>>("api_keys")
+      const known = yield* cache.open<boolean>("clients")
       const statements = {
         insert: insert(sql),
         update: update(sql),
@@ -179,17 +195,23 @@ export class ClientStore extends Context.Tag("deeper-hub-webhooks/persistence/Cl
         revoke: revoke(sql)
       }
       return ClientStore.of({
-        insert: (client) => statements.insert(client).pipe(PersistenceError.refail("ClientStore.insert")),
+        insert: (client) =>
+          statements.insert(client).pipe(cache.forgetting("clients"), PersistenceError.refail("ClientStore.insert")),
         update: (id, changes) =>
           statements.update({ ...changes, id }).pipe(
             Effect.map(Option.map(({ alertEmailBefore, nameBefore, ...after }) => ({
               before: { ...after, name: nameBefore, alertEmail: alertEmailBefore },
               after
             }))),
+            cache.forgetting("clients"),
             PersistenceError.refail("ClientStore.update")
           ),
         exists: (id) =>
-          statements.find(id).pipe(Effect.map(Option.isSome), PersistenceError.refail("ClientStore.exists")),
+          known.read(
+            id,
+            () => statements.find(id).pipe(Effect.map(Option.isSome), PersistenceError.refail("ClientStore.exists")),
+            (exists) => exists ? Infinity : 0
+          ),
         list: (request) =>
           statements.page({ after: request.after, rows: request.limit + 1 }).pipe(
             Effect.map((rows) => Page.fromRows(rows, request, (client) => client.id)),
@@ -198,6 +220,7 @@ export class ClientStore extends Context.Tag("deeper-hub-webhooks/persistence/Cl
         insertKey: (key) =>
           statements.insertKey(key).pipe(
             Effect.catchTag("NoSuchElementException", Effect.die),
+            cache.forgetting("api_keys"),
             PersistenceError.refail("ClientStore.insertKey")
           ),
         listKeys: (client, request) =>
@@ -205,14 +228,29 @@ export class ClientStore extends Context.Tag("deeper-hub-webhooks/persistence/Cl
             Effect.map((rows) => Page.fromRows(rows, request, (key) => toUuid(key.id))),
             PersistenceError.refail("ClientStore.listKeys")
           ),
-        liveKey: (id) => statements.liveKey(id).pipe(PersistenceError.refail("ClientStore.liveKey")),
+        liveKey: (id, secretHash) =>
+          liveKeys.read(
+            `${id} ${Buffer.from(secretHash).toString("base64")}`,
+            () => statements.liveKey(id).pipe(PersistenceError.refail("ClientStore.liveKey")),
+            keptMs(secretHash)
+          ),
         hasOperator: sql`
           SELECT FROM api_keys
           WHERE role = 'operator' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) LIMIT 1
         `.pipe(Effect.map((rows) => rows.length > 0), PersistenceError.refail("ClientStore.hasOperator")),
         revokeKey: (client, id) =>
-          statements.revoke({ client, id }).pipe(PersistenceError.refail("ClientStore.revokeKey"))
+          statements.revoke({ client, id }).pipe(
+            cache.forgetting("api_keys"),
+            PersistenceError.refail("ClientStore.revokeKey")
+          )
       })
     })
   )
 }
+
+/** Until it expires: the database said how long that is, so no clock is compared with another. */
+const keptMs = (secretHash: Uint8Array) => (found: Option.Option<LiveKey>): number =>
+  Option.match(found, {
+    onNone: () => 0,
+    onSome: (key) => Buffer.compare(key.secretHash, secretHash) === 0 ? key.leftMs ?? Infinity : 0
+  })

@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import { EventType, EventTypeName } from "../domain/EventType.ts"
 import { JsonFromText, Timestamp } from "./Columns.ts"
 import { PersistenceError, transaction } from "./Postgres.ts"
+import { ReadCache } from "./ReadCache.ts"
 
 const EventTypeRow = Schema.Struct({
   ...EventType.fields,
@@ -63,14 +64,12 @@ const lock = (sql: SqlClient.SqlClient) =>
 
 const sensitive = (sql: SqlClient.SqlClient) =>
   SqlSchema.findAll({
-    Request: Schema.Array(EventTypeName),
+    Request: Schema.Void,
     Result: EventTypeRow.pick("name", "sensitivePaths"),
-    execute: (names) =>
-      sql`
-        SELECT name, sensitive_paths FROM event_types
-        WHERE name = ANY(${names}) AND sensitive_paths <> '{}'
-      `
+    execute: () => sql`SELECT name, sensitive_paths FROM event_types WHERE sensitive_paths <> '{}'`
   })
+
+type SensitivePaths = ReadonlyMap<EventTypeName, ReadonlyArray<string>>
 
 export class EventTypeStore extends Context.Tag("deeper-hub-webhooks/persistence/EventTypeStore")<EventTypeStore, {
   /** The whole catalogue by name. It is made by hand, so it is never long. */
@@ -81,15 +80,15 @@ export class EventTypeStore extends Context.Tag("deeper-hub-webhooks/persistence
   ) => Effect.Effect<{ readonly before: Option.Option<EventType>; readonly after: EventType }, PersistenceError>
   /** Answers what is no more; none where there was no such entry. */
   readonly remove: (name: EventTypeName) => Effect.Effect<Option.Option<EventType>, PersistenceError>
-  /** The paths to redact, for each of the types that has any. */
-  readonly sensitivePaths: (
-    names: ReadonlyArray<EventTypeName>
-  ) => Effect.Effect<ReadonlyMap<EventTypeName, ReadonlyArray<string>>, PersistenceError>
+  /** The paths to redact, of each type that has any. */
+  readonly sensitivePaths: Effect.Effect<SensitivePaths, PersistenceError>
 }>() {
   static readonly layer = Layer.effect(
     this,
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
+      const cache = yield* ReadCache
+      const sensitivePaths = yield* cache.open<SensitivePaths>("event_types")
       const statements = {
         list: list(sql),
         lock: lock(sql),
@@ -104,15 +103,24 @@ export class EventTypeStore extends Context.Tag("deeper-hub-webhooks/persistence
           sql`SELECT pg_advisory_xact_lock(hashtext(${entry.name}))`.pipe(
             Effect.zipRight(Effect.all({ before: statements.lock(entry.name), after: statements.put(entry) })),
             transaction(sql),
+            cache.forgetting("event_types"),
             Effect.catchTag("NoSuchElementException", Effect.die),
             PersistenceError.refail("EventTypeStore.put")
           ),
-        remove: (name) => statements.remove(name).pipe(PersistenceError.refail("EventTypeStore.remove")),
-        sensitivePaths: (names) =>
-          statements.sensitive(names).pipe(
-            Effect.map((rows) => new Map(rows.map((row) => [row.name, row.sensitivePaths]))),
-            PersistenceError.refail("EventTypeStore.sensitivePaths")
-          )
+        remove: (name) =>
+          statements.remove(name).pipe(
+            cache.forgetting("event_types"),
+            PersistenceError.refail("EventTypeStore.remove")
+          ),
+        sensitivePaths: sensitivePaths.read(
+          "all",
+          () =>
+            statements.sensitive().pipe(
+              Effect.map((rows) => new Map(rows.map((row) => [row.name, row.sensitivePaths]))),
+              PersistenceError.refail("EventTypeStore.sensitivePaths")
+            ),
+          () => Infinity
+        )
       })
     })
   )

@@ -97,9 +97,10 @@ const make = Effect.gen(function*() {
     authenticate: (token, address) => {
       const [, id, secret] = tokenPattern.exec(Redacted.value(token)) ?? []
       if (id === undefined || secret === undefined) return Effect.succeedNone
-      return Effect.map(store.liveKey(`key_${id}` as KeyId), (known) => {
+      const presented = hash(secret)
+      return Effect.map(store.liveKey(`key_${id}` as KeyId, presented), (known) => {
         // Compared with something on a miss too, so that the time tells nothing.
-        const matches = timingSafeEqual(hash(secret), Option.match(known, { onNone: () => noHash, onSome: hashOf }))
+        const matches = timingSafeEqual(presented, Option.match(known, { onNone: () => noHash, onSome: hashOf }))
         return Option.filterMap(
           known,
           ({ clientId, id, role }) => matches ? Option.some({ keyId: id, clientId, role, address }) : Option.none()

@@ -37,7 +37,7 @@ export const prepare = (
 ) =>
   Effect.gen(function*() {
     const catalogue = yield* EventTypeStore
-    const sensitivePaths = yield* catalogue.sensitivePaths(events.map((event) => event.eventType))
+    const sensitivePaths = yield* catalogue.sensitivePaths
     const now = yield* DateTime.now
     const here = yield* TraceContext.current
     const [first, ...rest] = events

@@ -72,6 +72,8 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Refused keys",
       const revoked = yield* issue({})
       expectStatus(yield* operator.del(`/api/clients/tenant-a/keys/${revoked.id}`), 204)
       const expired = yield* issue({ expires_at: "2020-01-01T00:00:00Z" })
+      // In use, so that the service may know it by heart.
+      yield* traced(a.client)
       const token = a.client.token ?? ""
       const refused = {
         unknown: token.replace(/^dhw_.{26}/, "dhw_01jmh2v3s8e5xt6dq4t9v0r1kz"),

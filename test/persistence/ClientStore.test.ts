@@ -70,18 +70,18 @@ layer(Stores.layer, Stores.options)("ClientStore", (it) => {
       const client = yield* makeClient("keys")
       const now = yield* DateTime.now
       const good = yield* makeKey(client, { expiresAt: DateTime.add(now, { hours: 1 }) })
-      assert.deepInclude(Option.getOrThrow(yield* store.liveKey(good.id)), {
+      assert.deepInclude(Option.getOrThrow(yield* store.liveKey(good.id, secretHash)), {
         id: good.id,
         clientId: client,
         role: "client"
       })
-      const live = Option.getOrThrow(yield* store.liveKey(good.id))
+      const live = Option.getOrThrow(yield* store.liveKey(good.id, secretHash))
       assert.strictEqual(Buffer.compare(live.secretHash, secretHash), 0)
       const expired = yield* makeKey(client, { expiresAt: DateTime.subtract(now, { seconds: 1 }) })
       const revoked = yield* makeKey(client)
       yield* store.revokeKey(client, revoked.id)
       for (const id of [expired.id, revoked.id, yield* Ids.make("KeyId")]) {
-        assert.isTrue(Option.isNone(yield* store.liveKey(id)))
+        assert.isTrue(Option.isNone(yield* store.liveKey(id, secretHash)))
       }
     }))
 
@@ -91,7 +91,7 @@ layer(Stores.layer, Stores.options)("ClientStore", (it) => {
       const [mine, other] = [yield* makeClient("mine"), yield* makeClient("other")]
       const key = yield* makeKey(mine)
       assert.isTrue(Option.isNone(yield* store.revokeKey(other, key.id)))
-      assert.isTrue(Option.isSome(yield* store.liveKey(key.id)))
+      assert.isTrue(Option.isSome(yield* store.liveKey(key.id, secretHash)))
       assert.deepStrictEqual(yield* store.revokeKey(mine, key.id), Option.some({ revokedNow: true }))
       const { data: [revoked] } = yield* store.listKeys(mine, { limit: 1, after: null })
       assert.deepStrictEqual(yield* store.revokeKey(mine, key.id), Option.some({ revokedNow: false }))

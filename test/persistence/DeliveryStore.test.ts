@@ -9,6 +9,7 @@ import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import type { DueWebhooks } from "../../src/persistence/DueWebhooks.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
+import { ReadCache } from "../../src/persistence/ReadCache.ts"
 import { WebhookStore } from "../../src/persistence/WebhookStore.ts"
 import { eventually } from "../support/Eventually.ts"
 import * as PgTest from "../support/PgTest.ts"
@@ -21,7 +22,7 @@ const Stores = Layer.mergeAll(
   EventStore.layer({ idempotencyTtl: "1 day" }),
   Partitions.layer,
   WebhookStore.layer
-).pipe(Layer.provideMerge(PgTest.layer))
+).pipe(Layer.provide(ReadCache.layer), Layer.provideMerge(PgTest.layer))
 
 const everyone = { only: null }
 
