@@ -34,6 +34,7 @@ export class Backlog extends Context.Tag("deeper-hub-webhooks/persistence/Backlo
         Result: Snapshot,
         execute: () =>
           sql`
+            /* one plan */
             WITH RECURSIVE walk AS (
               (SELECT webhook_id FROM deliveries
                WHERE next_retry_at IS NOT NULL AND lease_token IS NULL ORDER BY webhook_id LIMIT 1)

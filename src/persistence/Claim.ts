@@ -54,6 +54,7 @@ export const claim = (sql: SqlClient) =>
     Result: ClaimedDelivery,
     execute: ({ leaseSeconds, leaseToken, webhooks }) =>
       sql`
+        /* one plan */
         WITH named AS (
           SELECT * FROM unnest(
             ${webhooks.map(({ webhookId }) => webhookId)}::uuid[], ${webhooks.map(({ most }) => most)}::int[]

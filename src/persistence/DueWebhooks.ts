@@ -24,6 +24,7 @@ const visit = (sql: SqlClient) =>
     Result: Schema.Struct({ webhookId: WebhookUuid, due: Schema.Boolean }),
     execute: ({ after, visits }) =>
       sql`
+        /* one plan */
         WITH RECURSIVE walk AS (
           -- From webhook to webhook through the index, never row by row through one webhook's backlog.
           (SELECT webhook_id FROM deliveries

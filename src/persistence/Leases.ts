@@ -84,6 +84,7 @@ const made = (sql: SqlClient) =>
  */
 export const reclaimExpired = (sql: SqlClient) =>
   sql`
+    /* one plan */
     WITH expired AS (
       SELECT id, unknown_count + 1 >= ${unknownMax} AS poison FROM deliveries
       WHERE lease_token IS NOT NULL AND leased_until < now()

@@ -1,7 +1,9 @@
 /**
  * Statements by name, so that Postgres plans each once a connection and not at every call: over day partitions planning
  * costs several times what running does. After five calls the server itself chooses between the one plan for all
- * parameters and a plan for these (PostgreSQL documentation, PREPARE).
+ * parameters and a plan for these (PostgreSQL documentation, PREPARE). For statements that are marked so, it is the one plan
+ * from the first call on: where a hundred partitions are to be planned for, the server tends to believe that planning anew
+ * pays, and it never does.
  */
 import { createHash } from "node:crypto"
 import type { PoolClient } from "pg"
@@ -26,6 +28,11 @@ type Callback = (error: (Error & { readonly code?: string }) | null, result: unk
 
 const isCallback = (value: unknown): value is Callback => typeof value === "function"
 
+/** Marks a statement whose one plan serves all parameters. It is a comment to Postgres. */
+const onePlanMark = "/* one plan */"
+const onePlanOn = "SET plan_cache_mode = force_generic_plan"
+const onePlanOff = "RESET plan_cache_mode"
+
 /** SQLSTATE feature_not_supported: here, that a migration changed what a prepared statement answers. */
 const planChanged = "0A000"
 
@@ -45,7 +52,20 @@ export const prepare = (client: PoolClient): void => {
       if (error?.code === planChanged) generation += 1
       callback(error, result)
     }
-    return query({ name: `${name}_${generation}`, text, values }, answer)
+    const statement = { name: `${name}_${generation}`, text, values }
+    return text.includes(onePlanMark) ? onePlan(query, statement, answer) : query(statement, answer)
   }
   client.query = prepared as typeof client.query
+}
+
+/** The connection is given back once all three have run. After a failure the mode stays: it is a preference, and no more. */
+const onePlan = (query: Query, statement: object, answer: Callback): unknown => {
+  query(onePlanOn, (error: Error | null) => {
+    if (error !== null) return answer(error, undefined)
+    query(statement, (error: Error | null, result: unknown) => {
+      if (error !== null) return answer(error, result)
+      query(onePlanOff, () => answer(null, result))
+    })
+  })
+  return undefined
 }

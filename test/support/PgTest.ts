@@ -12,7 +12,7 @@ import * as Migrations from "../../src/persistence/Migrations.ts"
 
 const migrations = fileURLToPath(new URL("../../migrations", import.meta.url))
 
-const urlOf = (database: string) => {
+export const urlOf = (database: string) => {
   const url = new URL(inject("testPostgres").url)
   url.pathname = `/${database}`
   return url.href
