@@ -1,6 +1,6 @@
 /**
- * Webhooks that were switched off for failures: whose turn it is to be looked at, and those that are back. The time until
- * which a look may take names it, as a lease does, so whoever slept through it changes nothing.
+ * Webhooks that were switched off for failures: whose turn it is to be looked at, those that are back, and those that say
+ * that they are gone. The time until which a look may take names it, as a lease does, so whoever slept through it changes nothing.
  */
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as SqlSchema from "@effect/sql/SqlSchema"
@@ -8,7 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { reactivatedType } from "../domain/EventType.ts"
+import { deactivatedType, reactivatedType } from "../domain/EventType.ts"
 import { toUuid } from "../domain/Ids.ts"
 import { PingTarget, pingTarget } from "./HealthStore.ts"
 import { PersistenceError } from "./Postgres.ts"
@@ -27,6 +27,9 @@ const lookSeconds = 60
 
 const activeBefore = "{\"deactivation_reason\": \"failures\", \"is_active\": false}"
 const activeAfter = "{\"deactivation_reason\": null, \"is_active\": true}"
+const goneAfter = "{\"deactivation_reason\": \"gone\", \"is_active\": false}"
+const goneMessage =
+  "Pinged after its failures, the endpoint answered 410 Gone, so it is not pinged any more. Switch the webhook on if that was a mistake."
 const reactivatedMessage =
   "The endpoint answers again, so the webhook was switched on. What waited for it is sent step by step, the oldest first."
 
@@ -73,6 +76,25 @@ const reactivate = (sql: SqlClient.SqlClient, { clientId, id, token }: Patient) 
     FROM healed
   `.pipe(Effect.map((rows) => rows.length > 0))
 
+/** From now on it is off for what its receiver said, and no more for what it did: nobody looks at it again. */
+const giveUp = (sql: SqlClient.SqlClient, { clientId, id, token }: Patient) =>
+  sql`
+    WITH gone AS (
+      UPDATE webhooks SET deactivation_reason = 'gone', heal_at = NULL, healing_attempts = 0, updated_at = now()
+      WHERE id = ${toUuid(id)} AND client_id = ${clientId} AND heal_at = ${token}::timestamptz
+        AND deactivation_reason = 'failures' AND deleted_at IS NULL
+      RETURNING id, client_id
+    ), audited AS (
+      INSERT INTO audit_log (client_id, action, resource, resource_id, role, before, after)
+      SELECT client_id, 'webhook.deactivated', 'webhook', id, 'system', ${activeBefore}, ${goneAfter} FROM gone
+    )
+    SELECT
+      raise_alert(client_id, id, 'webhook_deactivated', 'critical', ${goneMessage}::text, ${goneAfter}::jsonb),
+      put_notice(client_id, ${deactivatedType}::text, id, jsonb_build_object(
+        'webhook_id', typeid('whk', id), 'deactivation_reason', 'gone', 'message', ${goneMessage}::text))
+    FROM gone
+  `.pipe(Effect.map((rows) => rows.length > 0))
+
 export class HealingStore extends Context.Tag("deeper-hub-webhooks/persistence/HealingStore")<HealingStore, {
   /** At most so many whose turn it is. Nobody else takes them up for a minute, or until `postpone` says. */
   readonly take: (most: number) => Effect.Effect<ReadonlyArray<Patient>, PersistenceError>
@@ -80,6 +102,8 @@ export class HealingStore extends Context.Tag("deeper-hub-webhooks/persistence/H
   readonly postpone: (patient: Patient, pauseMs: number) => Effect.Effect<void, PersistenceError>
   /** Switches it on and tells its client; false where somebody else decided on it meanwhile. */
   readonly reactivate: (patient: Patient) => Effect.Effect<boolean, PersistenceError>
+  /** It is gone, and looked at no more; false where somebody else decided on it meanwhile. */
+  readonly giveUp: (patient: Patient) => Effect.Effect<boolean, PersistenceError>
 }>() {
   static readonly layer = Layer.effect(
     this,
@@ -93,7 +117,8 @@ export class HealingStore extends Context.Tag("deeper-hub-webhooks/persistence/H
             UPDATE webhooks SET heal_at = now() + ${pauseMs}::float8 * interval '1 millisecond'
             WHERE id = ${toUuid(id)} AND client_id = ${clientId} AND heal_at = ${token}::timestamptz
           `.pipe(Effect.asVoid, PersistenceError.refail("HealingStore.postpone")),
-        reactivate: (patient) => reactivate(sql, patient).pipe(PersistenceError.refail("HealingStore.reactivate"))
+        reactivate: (patient) => reactivate(sql, patient).pipe(PersistenceError.refail("HealingStore.reactivate")),
+        giveUp: (patient) => giveUp(sql, patient).pipe(PersistenceError.refail("HealingStore.giveUp"))
       })
     })
   )

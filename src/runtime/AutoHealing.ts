@@ -1,6 +1,6 @@
 /**
  * Looks after webhooks that were switched off for failures: each is pinged now and then, and switched on again when it
- * answers. What its owner switched off, or its receiver with a 410, stays off.
+ * answers. What its owner switched off, or its receiver with a 410, stays off; a 410 to the ping is one as well.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -44,10 +44,23 @@ export const make = Effect.gen(function*() {
       yield* PubSub.publish(signals, Signal.OutboxFilled())
     })
 
+  const giveUp = (patient: Patient) =>
+    Effect.gen(function*() {
+      if (!(yield* store.giveUp(patient))) return
+      const { clientId, id, looks } = patient
+      yield* Effect.logWarning("webhook left off: its endpoint says that it is gone", {
+        webhookId: id,
+        clientId,
+        looks
+      })
+      yield* PubSub.publish(signals, Signal.OutboxFilled())
+    })
+
   const look = (patient: Patient) =>
     Effect.gen(function*() {
-      const { result } = yield* Effect.withTracerEnabled(probe.ping(patient), true)
+      const { errorClass, result } = yield* Effect.withTracerEnabled(probe.ping(patient), true)
       if (result === "success") return yield* reactivate(patient)
+      if (errorClass === "http_410") return yield* giveUp(patient)
       yield* store.postpone(patient, pauseMs(patient.looks, yield* Random.next))
     }).pipe(
       // A bug that one webhook brings out is not to keep the others from being looked at.

@@ -100,6 +100,45 @@ layer(Probing.layer(), Stores.options)("AutoHealing", (it) => {
       })
     }))
 
+  it.scoped("takes a 410 at its word: looks no more, and tells its client why", () =>
+    Effect.gen(function*() {
+      const client = yield* Rows.makeClient("gone")
+      yield* Rows.makeWebhook(client, ["webhook.deactivated"])
+      const receiver = yield* ScriptedReceiver.make({ status: 410 })
+      const { id } = yield* Probing.register(client, receiver.url(), switchedOff)
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`SELECT raise_alert(${client}, ${toUuid(id)}, 'webhook_deactivated', 'critical', 'it fails', '{}')`
+      yield* runOnce
+      assert.deepInclude(yield* row(id), {
+        isActive: false,
+        deactivationReason: "gone",
+        healAt: null,
+        healingAttempts: 0
+      })
+      yield* passAllTime("2 hours")
+      yield* runOnce
+      assert.lengthOf(receiver.received, 1)
+      assert.deepStrictEqual(yield* openAlerts(id), ["webhook_deactivated"])
+      const [alert, ...others] = yield* alerts(id)
+      assert.isEmpty(others, "it is one deactivation, of which there is more to say")
+      assert.deepInclude(alert, { severity: "critical", occurrences: 2 })
+      assert.match(alert?.message ?? "", /410 Gone/)
+      const [notice, ...more] = yield* notices(id)
+      assert.isEmpty(more)
+      assert.deepInclude(notice?.payload, { webhook_id: id, deactivation_reason: "gone", message: alert?.message })
+      const audit = yield* AuditStore
+      const { data } = yield* audit.list(
+        { only: client },
+        { action: "webhook.deactivated", resourceId: id },
+        { limit: 5, after: null }
+      )
+      assert.deepStrictEqual(data.map(({ after, before, role }) => ({ after, before, role })), [{
+        role: "system",
+        before: { deactivation_reason: "failures", is_active: false },
+        after: { deactivation_reason: "gone", is_active: false }
+      }])
+    }))
+
   it.scoped("leaves off what its owner or a 410 switched off, and what is deleted", () =>
     Effect.gen(function*() {
       const client = yield* Rows.makeClient("left-off")
@@ -154,6 +193,7 @@ layer(Probing.layer(), Stores.options)("AutoHealing", (it) => {
       const [second] = yield* store.take(10)
       assert.deepInclude(second, { id, looks: 2 })
       assert.isFalse(yield* store.reactivate(first))
+      assert.isFalse(yield* store.giveUp(first))
       yield* store.postpone(first, 3_600_000)
       assert.isBelow(yield* nextLook(id), 2)
       assert(second)
