@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import { EmailAddress } from "./domain/EmailAddress.ts"
 import { EncryptionKeys } from "./signing/EncryptionKeys.ts"
 import * as Logs from "./telemetry/Logs.ts"
+import { serviceName } from "./telemetry/NodeIdentity.ts"
 import * as Tracing from "./telemetry/Tracing.ts"
 import { AddressRangeFromString } from "./transport/AddressRange.ts"
 import { NameServer } from "./transport/Resolver.ts"
@@ -147,6 +148,7 @@ const signal = (name: string) => Config.map(choice(name, ["otlp", "none"], "otlp
 const telemetry = Config.all({
   endpoint: Config.option(Config.url("OTEL_EXPORTER_OTLP_ENDPOINT")),
   headers: otlpHeaders,
+  serviceName: text("OTEL_SERVICE_NAME", serviceName),
   timeout: milliseconds("OTEL_EXPORTER_OTLP_TIMEOUT", 100, 60_000, 10_000),
   traces: signal("OTEL_TRACES_EXPORTER"),
   metrics: signal("OTEL_METRICS_EXPORTER"),

@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Collector from "./Collector.ts"
 import * as Logs from "./Logs.ts"
-import { nodeId, serviceName } from "./NodeIdentity.ts"
+import { nodeId } from "./NodeIdentity.ts"
 import * as Payloads from "./Payloads.ts"
 import * as Tracing from "./Tracing.ts"
 import { version } from "./Version.ts"
@@ -21,6 +21,7 @@ export interface TelemetryOptions extends Tracing.Sampling {
   readonly endpoint: Option.Option<URL>
   /** For the collector; may be credentials. */
   readonly headers: Redacted.Redacted<Readonly<Record<string, string>>>
+  readonly serviceName: string
   /** Of one request to the collector. */
   readonly timeout: Duration.Duration
   readonly traces: boolean
@@ -44,7 +45,11 @@ const exporting = (endpoint: URL, options: TelemetryOptions): Layer.Layer<never>
   const to = (path: string) => ({
     url: new URL(path, `${endpoint.href.replace(/\/$/, "")}/`).href,
     headers: Redacted.value(options.headers),
-    resource: { serviceName, serviceVersion: version, attributes: { "service.instance.id": nodeId } },
+    resource: {
+      serviceName: options.serviceName,
+      serviceVersion: version,
+      attributes: { "service.instance.id": nodeId }
+    },
     maxBatchSize: batchMax,
     shutdownTimeout
   })

@@ -8,6 +8,7 @@ import * as ScriptedReceiver from "../support/ScriptedReceiver.ts"
 const options = (endpoint: URL): Telemetry.TelemetryOptions => ({
   endpoint: Option.some(endpoint),
   headers: Redacted.make({}),
+  serviceName: "test",
   timeout: Duration.minutes(5),
   sampler: "always_on",
   ratio: 1,
