@@ -31,7 +31,8 @@ export const store = (models: ReadonlyArray<Model.Model>) =>
     yield* sql`INSERT INTO clients (id) SELECT unnest(${models.map(({ clientId }) => clientId)}::text[])`
     yield* sql`
       INSERT INTO webhooks (id, client_id, url, events, secret_sealed, signatures, retry_count, timeout_ms)
-      SELECT id, client_id, url, string_to_array(events, ','), '\\x01', ARRAY['deeper_hub'], retry_count, 5000
+      SELECT id, client_id, url, string_to_array(events, ','), '\\x01', ARRAY['deeper_hub'], retry_count,
+        ${Model.timeoutSeconds * 1_000}::int
       FROM unnest(
         ${all.map(({ id }) => Ids.toUuid(id))}::uuid[], ${all.map(({ clientId }) => clientId)}::text[],
         ${all.map(({ url }) => url)}::text[], ${all.map(({ events }) => events.join())}::text[],

@@ -14,7 +14,7 @@ import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
 export const tickSeconds = 30
 export const leaseSeconds = 30
 /** Of every webhook: a probe's time is a lease and an attempt's. */
-const timeoutSeconds = 5
+export const timeoutSeconds = 30
 const windowSeconds = 60
 const unknownMax = 3
 
