@@ -6,7 +6,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
-import type * as HashMap from "effect/HashMap"
+import * as HashMap from "effect/HashMap"
 import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -34,28 +34,20 @@ export const json = Logger.make<unknown, string>(({ annotations, cause, context,
   const fields: Fields = { timestamp: date.toISOString(), level: logLevel.label, message: text }
   const span = spanOf(context)
   if (span !== null) Object.assign(fields, { trace_id: span.traceId, span_id: span.spanId })
-  for (const [key, value] of annotations) fields[key] = told(value)
+  for (const [key, value] of annotations) fields[key] = Inspectable.toJSON(value)
   Object.assign(fields, facts)
   if (!Cause.isEmpty(cause)) fields["error"] = Cause.pretty(cause, { renderErrorCause: true })
-  return written(fields)
+  return Inspectable.stringifyCircular(fields)
 })
-
-/** What refers to itself is rare, and the way around it slow. */
-const written = (fields: Fields): string => {
-  try {
-    return JSON.stringify(fields)
-  } catch {
-    return Inspectable.stringifyCircular(fields)
-  }
-}
 
 /** For loggers that put a record's annotations beside its message: the facts are some more of them. */
 export const withFacts = <Out>(logger: Logger.Logger<unknown, Out>): Logger.Logger<unknown, Out> =>
-  Logger.make((options) => {
+  Logger.mapInputOptions(logger, (options) => {
     const { facts, text } = parts(options.message)
-    // Exporters go through the pairs once: to make a map of them for every record costs more than all the rest.
-    const annotations = [...options.annotations, ...Object.entries(facts)] as Iterable<[string, unknown]>
-    return logger.log({ ...options, message: text, annotations: annotations as HashMap.HashMap<string, unknown> })
+    const annotations = HashMap.mutate(options.annotations, (all) => {
+      for (const [key, value] of Object.entries(facts)) HashMap.set(all, key, value)
+    })
+    return { ...options, message: text, annotations }
   })
 
 /** What is said in words, and what as data. */
@@ -71,7 +63,7 @@ const add = (fields: Fields, texts: Array<string>, part: unknown): void => {
   if (part instanceof Error) fields["error"] = part.stack ?? part.message
   else if (Cause.isCause(part)) fields["error"] = Cause.pretty(part, { renderErrorCause: true })
   else if (isFacts(part)) addFacts(fields, part)
-  else texts.push(typeof part === "string" ? part : Inspectable.toStringUnknown(part, 0))
+  else texts.push(Inspectable.toStringUnknown(part, 0))
 }
 
 /** What is null is not there. */
@@ -79,11 +71,7 @@ const addFacts = (fields: Fields, facts: object): void => {
   for (const [key, value] of Object.entries(facts)) if (value != null) fields[key] = told(value)
 }
 
-const told = (value: unknown): unknown => {
-  if (typeof value === "bigint") return String(value)
-  if (typeof value !== "object") return value
-  return value instanceof Error ? value.message : Inspectable.toJSON(value)
-}
+const told = (value: unknown): unknown => value instanceof Error ? value.message : Inspectable.toJSON(value)
 
 const isFacts = (part: unknown): part is object =>
   typeof part === "object" && part !== null && Object.getPrototypeOf(part) === Object.prototype
