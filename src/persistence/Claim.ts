@@ -54,7 +54,6 @@ export const claim = (sql: SqlClient) =>
     Result: ClaimedDelivery,
     execute: ({ leaseSeconds, leaseToken, webhooks }) =>
       sql`
-        /* one plan */
         WITH named AS (
           SELECT * FROM unnest(
             ${webhooks.map(({ webhookId }) => webhookId)}::uuid[], ${webhooks.map(({ most }) => most)}::int[]
