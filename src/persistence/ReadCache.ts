@@ -1,7 +1,7 @@
 /**
  * What was read is remembered until its table changes.
  *
- * Every change is told to every node as it commits (migration 0021), and what was read of the table is forgotten, as is a
+ * Every change is told to every node as it commits (migration 0020), and what was read of the table is forgotten, as is a
  * read that began before. A node remembers nothing while it cannot hear that. What it changes itself it forgets as the
  * commit returns, without waiting to hear of it. A connection whose other end is gone hears nothing and does not know:
  * `ageMaxMs` bounds that.

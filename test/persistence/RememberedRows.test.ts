@@ -7,6 +7,7 @@ import * as Ids from "../../src/domain/Ids.ts"
 import { AuditStore } from "../../src/persistence/AuditStore.ts"
 import { ClientStore } from "../../src/persistence/ClientStore.ts"
 import { EventTypeStore } from "../../src/persistence/EventTypeStore.ts"
+import * as OwnConnection from "../../src/persistence/OwnConnection.ts"
 import { ReadCache, type Table } from "../../src/persistence/ReadCache.ts"
 import { eventually } from "../support/Eventually.ts"
 import * as PgTest from "../support/PgTest.ts"
@@ -26,7 +27,7 @@ const node = Effect.gen(function*() {
   const stores = Layer.mergeAll(AuditStore.layer, ClientStore.layer, EventTypeStore.layer)
   const context = yield* Layer.build(Layer.fresh(Layer.provideMerge(stores, ReadCache.layer)))
   const cache = Context.get(context, ReadCache)
-  yield* Effect.forkScoped(cache.listen)
+  yield* Effect.forkScoped(Effect.retry(cache.listen, OwnConnection.reconnecting))
   const probe = yield* cache.open<object>("event_types")
   const read = probe.read("probe", () => Effect.sync(() => ({})), () => Infinity)
   yield* eventually(Effect.zipWith(read, read, (one, other) => one === other), (isSame) => isSame)
