@@ -4,19 +4,10 @@
  */
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, it } from "@effect/vitest"
-import { Context, Effect, HashSet, Layer, Logger, Option, Queue, Ref, Schema, Stream } from "effect"
+import { Effect, HashSet, Layer, Logger, Option, Queue, Ref, Schema } from "effect"
 import { Subscription } from "../../src/domain/EventType.ts"
 import type * as Ids from "../../src/domain/Ids.ts"
-import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
-import { EndpointStore } from "../../src/persistence/EndpointStore.ts"
-import { EventStore } from "../../src/persistence/EventStore.ts"
-import { HealingStore } from "../../src/persistence/HealingStore.ts"
-import { HealthStore } from "../../src/persistence/HealthStore.ts"
-import { Inventory } from "../../src/persistence/Inventory.ts"
-import { Notifications } from "../../src/persistence/Notifications.ts"
-import { Partitions } from "../../src/persistence/Partitions.ts"
 import { Pool } from "../../src/persistence/Postgres.ts"
-import { ReadCache } from "../../src/persistence/ReadCache.ts"
 import * as Actors from "../../src/runtime/Actors.ts"
 import { Supervisor } from "../../src/runtime/Supervisor.ts"
 import { Audit } from "../../src/service/Audit.ts"
@@ -31,147 +22,24 @@ import { SecretBox } from "../../src/signing/SecretBox.ts"
 import { Signals } from "../../src/telemetry/Signals.ts"
 import { UrlGuard } from "../../src/transport/UrlGuard.ts"
 import { WebhookClient } from "../../src/transport/WebhookClient.ts"
+import {
+  atStart,
+  deadlyCache,
+  deadlyCourier,
+  deadlyEvents,
+  deadlyHealth,
+  deadlyInventory,
+  deadlyNotifications,
+  deadlyPartitions,
+  deadlyReencryption,
+  deadlyStore,
+  Doom,
+  type Victim
+} from "../support/Doom.ts"
 import { eventually } from "../support/Eventually.ts"
 import * as Rows from "../support/Rows.ts"
 import * as ScriptedReceiver from "../support/ScriptedReceiver.ts"
 import * as Stores from "../support/Stores.ts"
-
-/** These die as soon as they start: some have no other opportunity. */
-const atStart = [
-  "AutoHealing",
-  "ChangeListener",
-  "CleanupWorker",
-  "HealthCheckWorker",
-  "Monitor",
-  "ReencryptionWorker",
-  "Sampler",
-  "Wakeups"
-] as const
-
-type Victim =
-  | typeof atStart[number]
-  | "Courier"
-  | "Dispatcher"
-  | "GroupCommit"
-  | "LeaseKeeper"
-  | "OutcomeRecorder"
-  | "Scheduler"
-type Doomed = Ref.Ref<HashSet.HashSet<Victim>>
-
-/** Who is to die at the next opportunity. */
-class Doom extends Context.Tag("deeper-hub-webhooks/test/runtime/KillActors.test/Doom")<Doom, Doomed>() {
-  static readonly layer = Layer.effect(this, Ref.make(HashSet.fromIterable<Victim>(atStart)))
-}
-
-/** Whether it is its turn; it comes once. */
-const isDoomed = (doom: Doomed, victim: Victim) =>
-  Ref.modify(doom, (doomed) => [HashSet.has(doomed, victim), HashSet.remove(doomed, victim)])
-
-const dieIfDoomed = (doom: Doomed, victim: Victim) =>
-  Effect.flatMap(isDoomed(doom, victim), (dies) => dies ? Effect.dieMessage(`${victim} is killed`) : Effect.void)
-
-const deadlyStore = Layer.effect(
-  DeliveryStore,
-  Effect.gen(function*() {
-    const store = yield* DeliveryStore
-    const doom = yield* Doom
-    return DeliveryStore.of({
-      ...store,
-      reclaimExpired: Effect.zipRight(dieIfDoomed(doom, "Scheduler"), store.reclaimExpired),
-      record: (outcomes) => Effect.zipRight(dieIfDoomed(doom, "OutcomeRecorder"), store.record(outcomes)),
-      prolong: (leases, seconds) => Effect.zipRight(dieIfDoomed(doom, "LeaseKeeper"), store.prolong(leases, seconds))
-    })
-  })
-)
-
-const explode = () => assert.fail("Dispatcher is killed")
-
-const deadlyEvents = Layer.effect(
-  EventStore,
-  Effect.map(Effect.all([EventStore, Doom]), ([store, doom]) =>
-    EventStore.of({
-      ...store,
-      publish: (requests, lease) =>
-        Effect.gen(function*() {
-          yield* dieIfDoomed(doom, "GroupCommit")
-          const committed = yield* store.publish(requests, lease)
-          const [first, ...rest] = committed.leased
-          if (first === undefined || !(yield* isDoomed(doom, "Dispatcher"))) return committed
-          // Whoever is to send the first one dies of it.
-          return { ...committed, leased: [Object.defineProperty({ ...first }, "timeoutMs", { get: explode }), ...rest] }
-        })
-    }))
-)
-
-const deadlyPartitions = Layer.effect(
-  Partitions,
-  Effect.map(Effect.all([Partitions, Doom]), ([partitions, doom]) => ({
-    ensure: Effect.zipRight(dieIfDoomed(doom, "CleanupWorker"), partitions.ensure)
-  }))
-)
-
-const deadlyNotifications = Layer.effect(
-  Notifications,
-  Effect.map(Effect.all([Notifications, Doom]), ([notifications, doom]) => ({
-    ...notifications,
-    listen: Stream.unwrap(Effect.as(dieIfDoomed(doom, "Wakeups"), notifications.listen))
-  }))
-)
-
-const deadlyCache = Layer.effect(
-  ReadCache,
-  Effect.map(Effect.all([ReadCache, Doom]), ([cache, doom]) => ({
-    ...cache,
-    listen: Effect.zipRight(dieIfDoomed(doom, "ChangeListener"), cache.listen)
-  }))
-)
-
-const deadlyInventory = Layer.effect(
-  Inventory,
-  Effect.map(Effect.all([Inventory, Doom]), ([inventory, doom]) => ({
-    ...inventory,
-    count: Effect.zipRight(dieIfDoomed(doom, "Sampler"), inventory.count)
-  }))
-)
-
-const deadlyHealth = Layer.mergeAll(
-  Layer.effect(
-    EndpointStore,
-    Effect.map(Effect.all([EndpointStore, Doom]), ([store, doom]) => ({
-      ...store,
-      judgeConduct: (rules) => Effect.zipRight(dieIfDoomed(doom, "Monitor"), store.judgeConduct(rules))
-    }))
-  ),
-  Layer.effect(
-    HealingStore,
-    Effect.map(Effect.all([HealingStore, Doom]), ([store, doom]) => ({
-      ...store,
-      take: (most) => Effect.zipRight(dieIfDoomed(doom, "AutoHealing"), store.take(most))
-    }))
-  ),
-  Layer.effect(
-    HealthStore,
-    Effect.map(Effect.all([HealthStore, Doom]), ([store, doom]) => ({
-      ...store,
-      takeDue: (request) => Effect.zipRight(dieIfDoomed(doom, "HealthCheckWorker"), store.takeDue(request))
-    }))
-  )
-)
-
-const deadlyReencryption = Layer.effect(
-  Reencryption,
-  Effect.map(Effect.all([Reencryption, Doom]), ([reencryption, doom]) => ({
-    ...reencryption,
-    run: (onProgress) => Effect.zipRight(dieIfDoomed(doom, "ReencryptionWorker"), reencryption.run(onProgress))
-  }))
-)
-
-const deadlyCourier = Layer.effect(
-  Courier,
-  Effect.map(Effect.all([Courier, Doom]), ([courier, doom]) => ({
-    deliver: (parcel) => Effect.zipRight(dieIfDoomed(doom, "Courier"), courier.deliver(parcel))
-  }))
-)
 
 const keys = Schema.decodeSync(EncryptionKeys)(`k1:${Buffer.alloc(32, 1).toString("base64")}`)
 
@@ -247,8 +115,10 @@ const kill = (victim: Victim) => Effect.flatMap(Doom, (doom) => Ref.update(doom,
 /** A request that is none: nobody who takes it survives it. */
 const killEventListener = Effect.flatMap(EventBusPort, ({ requests }) => Queue.offer(requests, null as never))
 
-const restarted = (name: string) =>
-  eventually(restartsOf(name), ({ restarts, state }) => restarts === 1 && state === "running")
+const hasRestarted = ({ restarts, state }: Effect.Effect.Success<ReturnType<typeof restartsOf>>) =>
+  restarts === 1 && state === "running"
+
+const restarted = (name: string) => eventually(restartsOf(name), hasRestarted)
 
 /** The slow one's first attempt takes longer than a lease is left alone. */
 const slowAtFirst = (): ScriptedReceiver.Answer => {
@@ -284,8 +154,8 @@ const program = Effect.gen(function*() {
   for (const victim of ["Scheduler", "OutcomeRecorder", "Dispatcher"] as const) {
     yield* also
     yield* kill(victim)
-    yield* also
-    const { lastCrash } = yield* restarted(victim)
+    // What is published for webhooks that have as much in hand as they may gives the Dispatcher nothing to die of.
+    const { lastCrash } = yield* Effect.zipRight(also, restartsOf(victim)).pipe(Effect.repeat({ until: hasRestarted }))
     assert.include(lastCrash, `${victim} is killed`)
   }
   yield* kill("GroupCommit")
@@ -299,7 +169,7 @@ const program = Effect.gen(function*() {
   return { client, deliveries, receiver }
 })
 
-it.scopedLive("every actor may die: it is restarted, counted, and nothing is lost", () =>
+it.scopedLive("G63 every actor may die: it is restarted, counted, and nothing is lost", () =>
   Effect.gen(function*() {
     const { client, deliveries, receiver } = yield* program
     const sql = yield* SqlClient.SqlClient

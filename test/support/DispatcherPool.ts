@@ -1,0 +1,63 @@
+/** The Dispatcher alone, between a queue that tests fill and a recorder that keeps what it is told. */
+import { Effect, Layer, Queue } from "effect"
+import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
+import { Bulkhead } from "../../src/runtime/Bulkhead.ts"
+import { DeliveryQueue, type LeasedDelivery } from "../../src/runtime/DeliveryQueue.ts"
+import * as Dispatcher from "../../src/runtime/Dispatcher.ts"
+import { LeaseKeeper } from "../../src/runtime/LeaseKeeper.ts"
+import { OutcomeRecorder, type PendingOutcome } from "../../src/runtime/OutcomeRecorder.ts"
+import { Supervisor } from "../../src/runtime/Supervisor.ts"
+import { Courier } from "../../src/service/Courier.ts"
+import * as Rows from "./Rows.ts"
+
+export type Deliver = Courier["Type"]["deliver"]
+export type Release = DeliveryStore["Type"]["release"]
+
+interface Parts {
+  readonly deliver: Deliver
+  readonly concurrency?: number
+  readonly release?: Release
+}
+
+export const places = 64
+
+/** What came of a claim: the places are taken, the deliveries in the queue. */
+export const claim = (...deliveries: ReadonlyArray<LeasedDelivery>) =>
+  Effect.gen(function*() {
+    const bulkhead = yield* Bulkhead
+    yield* bulkhead.enter([], deliveries.map(({ delivery }) => delivery.webhookId))
+    yield* offer(...deliveries)
+  })
+
+export const free = Effect.flatMap(Bulkhead, (bulkhead) => bulkhead.free)
+
+/** The dispatcher between a queue and a recorder that keeps what it is told. */
+export const pool = ({ concurrency = 2, deliver, release = () => Effect.void }: Parts) =>
+  Effect.gen(function*() {
+    const outcomes = yield* Queue.unbounded<PendingOutcome>()
+    const layer = Dispatcher.layer({
+      concurrency,
+      retryPolicy: { baseDelayMs: 10_000, maxDelayMs: 43_200_000, backoffFactor: 6 }
+    }).pipe(
+      Layer.provideMerge(DeliveryQueue.layer(16)),
+      Layer.provideMerge(Bulkhead.layer({ places, placesPerWebhook: places })),
+      Layer.provide(Layer.succeed(OutcomeRecorder, {
+        record: (outcome) => Effect.asVoid(Queue.offer(outcomes, outcome))
+      })),
+      Layer.provide(Layer.mock(LeaseKeeper, { keep: () => Effect.void, drop: () => Effect.void })),
+      Layer.provide(Layer.mock(DeliveryStore, { release })),
+      Layer.provide(Layer.succeed(Courier, { deliver })),
+      Layer.provideMerge(Supervisor.layer)
+    )
+    return { layer, outcomes }
+  })
+
+export const offer = (...deliveries: ReadonlyArray<LeasedDelivery>) =>
+  Effect.flatMap(DeliveryQueue, (queue) => queue.offerAll(deliveries))
+
+export const restarts = Effect.flatMap(
+  Supervisor,
+  (supervisor) => Effect.map(supervisor.actors, (actors) => actors.map((actor) => actor.restarts))
+)
+
+export const ok = Rows.exchange(200)
