@@ -54,6 +54,7 @@ export const claim = (sql: SqlClient) =>
     Result: ClaimedDelivery,
     execute: ({ leaseSeconds, leaseToken, webhooks }) =>
       sql`
+        /* one plan */
         WITH named AS (
           SELECT * FROM unnest(
             ${webhooks.map(({ webhookId }) => webhookId)}::uuid[], ${webhooks.map(({ most }) => most)}::int[]
@@ -83,7 +84,7 @@ export const claim = (sql: SqlClient) =>
           END AS most
           FROM named n JOIN webhooks w ON w.id = n.webhook_id LEFT JOIN probing p ON p.id = n.webhook_id
         ), picked AS (
-          SELECT due.id, a.probe
+          SELECT due.id
           FROM allowed a
           CROSS JOIN LATERAL (
             SELECT id FROM deliveries d
@@ -95,13 +96,17 @@ export const claim = (sql: SqlClient) =>
         ), claimed AS (
           UPDATE deliveries d SET
             lease_token = ${leaseToken}::uuid, leased_until = now() + make_interval(secs => ${leaseSeconds})
-          FROM picked p WHERE d.id = p.id
-          RETURNING d.*, p.probe
+          -- A join would be planned for as many as the limits may allow, and would read all there are. The ends of the
+          -- array say in which partitions to look.
+          WHERE d.id = ANY(ARRAY(SELECT id FROM picked))
+            AND d.id BETWEEN (SELECT id FROM picked ORDER BY id LIMIT 1) AND (SELECT id FROM picked ORDER BY id DESC LIMIT 1)
+          RETURNING d.*
         )
-        SELECT c.id, c.lease_token, c.probe, c.attempt_count, c.charged_count, c.event_id, c.event_type, c.client_id, c.webhook_id,
+        SELECT c.id, c.lease_token, a.probe, c.attempt_count, c.charged_count, c.event_id, c.event_type, c.client_id, c.webhook_id,
           e.body, e.traceparent, w.url, w.signatures, w.retry_count, w.timeout_ms, w.secret_sealed, w.headers_sealed,
           CASE WHEN w.previous_secret_expires_at > now() THEN w.previous_secret_sealed END AS previous_secret_sealed
         FROM claimed c
+        JOIN allowed a ON a.webhook_id = c.webhook_id
         CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS unflushed
         JOIN events e ON e.id = c.event_id
         JOIN webhooks w ON w.id = c.webhook_id
