@@ -48,6 +48,9 @@ export const endpointCounts = (sql: SqlClient): Fragment =>
       FROM recorded r JOIN outcome o USING (position) JOIN tally t ON t.webhook_id = r.webhook_id
       WHERE o.result <> 'success' AND o.counted AND o.position > coalesce(t.last_success, 0)
       GROUP BY r.webhook_id
+    ), locked AS MATERIALIZED (
+      -- In one order, so that no two nodes wait for each other.
+      SELECT id, window_started_at FROM webhooks WHERE id IN (SELECT webhook_id FROM tally) ORDER BY id FOR NO KEY UPDATE
     ), counted AS (
       UPDATE webhooks w SET
         failure_count = CASE WHEN t.last_success IS NULL THEN w.failure_count ELSE 0 END + t.in_a_row,
@@ -71,7 +74,7 @@ export const endpointCounts = (sql: SqlClient): Fragment =>
       FROM (
         SELECT t.*, coalesce(f.failures, 0) AS in_a_row, f.error_class,
           v.window_started_at < now() - make_interval(secs => ${windowSeconds}) AS is_fresh
-        FROM tally t JOIN webhooks v ON v.id = t.webhook_id LEFT JOIN tail f ON f.webhook_id = t.webhook_id
+        FROM tally t JOIN locked v ON v.id = t.webhook_id LEFT JOIN tail f ON f.webhook_id = t.webhook_id
       ) t
       WHERE w.id = t.webhook_id
       RETURNING w.id AS webhook_id, w.url, w.circuit, w.circuit_openings, w.circuit_ramp, w.circuit_ramp_successes,
