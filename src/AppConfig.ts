@@ -130,12 +130,20 @@ const mail = Config.all({
   )
 )
 
+const otlpHeader = /^\s*[\w-]+\s*=/
+
 // They hold credentials: what was found is not repeated.
 const otlpHeaders = Config.string("OTEL_EXPORTER_OTLP_HEADERS").pipe(
   Config.mapOrFail((text) => {
-    const pairs = text.split(",").filter((pair) => pair.trim() !== "").map((pair) => pair.split(/=(.*)/s, 2))
-    return pairs.every(([name = "", value]) => /^[\w-]+$/.test(name.trim()) && value !== undefined)
-      ? Either.right(pairs.map(([name = "", value = ""]) => [name.trim(), decodeURIComponent(value.trim())] as const))
+    const pairs = text.split(",").filter((pair) => pair.trim() !== "")
+    const decoded = Either.try(() =>
+      pairs.map((pair) => {
+        const at = pair.indexOf("=")
+        return [pair.slice(0, at).trim(), decodeURIComponent(pair.slice(at + 1).trim())] as const
+      })
+    )
+    return Either.isRight(decoded) && pairs.every((pair) => otlpHeader.test(pair))
+      ? Either.right(decoded.right)
       : Either.left(ConfigError.InvalidData(["OTEL_EXPORTER_OTLP_HEADERS"], "expected name=value, comma-separated"))
   }),
   Config.withDefault([]),

@@ -100,9 +100,11 @@ describe("AppConfig", () => {
     Effect.gen(function*() {
       const { telemetry } = yield* read({ OTEL_EXPORTER_OTLP_HEADERS: "api-key=a=b, Authorization = Basic%20eA==" })
       assert.deepStrictEqual(Redacted.value(telemetry.headers), { "api-key": "a=b", Authorization: "Basic eA==" })
-      const explained = yield* told({ OTEL_EXPORTER_OTLP_HEADERS: "api-key=a,hidden value" })
-      assert.include(explained, "OTEL_EXPORTER_OTLP_HEADERS")
-      assert.notInclude(explained, "hidden")
+      for (const broken of ["api-key=a,hidden value", "api-key=hidden%zz", "=hidden"]) {
+        const explained = yield* told({ OTEL_EXPORTER_OTLP_HEADERS: broken })
+        assert.include(explained, "OTEL_EXPORTER_OTLP_HEADERS")
+        assert.notInclude(explained, "hidden")
+      }
       assert.include(yield* told({ OTEL_TRACES_SAMPLER: "sometimes" }), "one of always_on, always_off, traceidratio")
     }))
 
