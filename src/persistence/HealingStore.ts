@@ -8,8 +8,9 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { deactivatedType, reactivatedType } from "../domain/EventType.ts"
+import { reactivatedType } from "../domain/EventType.ts"
 import { toUuid } from "../domain/Ids.ts"
+import { gone, goneAfter } from "./GoneNotice.ts"
 import { PingTarget, pingTarget } from "./HealthStore.ts"
 import { PersistenceError } from "./Postgres.ts"
 
@@ -27,7 +28,6 @@ const lookSeconds = 60
 
 const activeBefore = "{\"deactivation_reason\": \"failures\", \"is_active\": false}"
 const activeAfter = "{\"deactivation_reason\": null, \"is_active\": true}"
-const goneAfter = "{\"deactivation_reason\": \"gone\", \"is_active\": false}"
 const goneMessage =
   "Pinged after its failures, the endpoint answered 410 Gone, so it is not pinged any more. Switch the webhook on if that was a mistake."
 const reactivatedMessage =
@@ -88,11 +88,7 @@ const giveUp = (sql: SqlClient.SqlClient, { clientId, id, token }: Patient) =>
       INSERT INTO audit_log (client_id, action, resource, resource_id, role, before, after)
       SELECT client_id, 'webhook.deactivated', 'webhook', id, 'system', ${activeBefore}, ${goneAfter} FROM gone
     )
-    SELECT
-      raise_alert(client_id, id, 'webhook_deactivated', 'critical', ${goneMessage}::text, ${goneAfter}::jsonb),
-      put_notice(client_id, ${deactivatedType}::text, id, jsonb_build_object(
-        'webhook_id', typeid('whk', id), 'deactivation_reason', 'gone', 'message', ${goneMessage}::text))
-    FROM gone
+    ${gone(sql, sql`SELECT id, client_id FROM gone`, goneMessage)}
   `.pipe(Effect.map((rows) => rows.length > 0))
 
 export class HealingStore extends Context.Tag("deeper-hub-webhooks/persistence/HealingStore")<HealingStore, {

@@ -2,9 +2,9 @@
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Fragment } from "@effect/sql/Statement"
 import { exhausted } from "./ExhaustedNotice.ts"
+import { gone, goneAfter } from "./GoneNotice.ts"
 
 const activeBefore = "{\"deactivation_reason\": null, \"is_active\": true}"
-const goneAfter = "{\"deactivation_reason\": \"gone\", \"is_active\": false}"
 const goneMessage =
   "The endpoint answered 410 Gone, so the webhook was switched off. Switch it on again if that was a mistake."
 
@@ -15,6 +15,10 @@ const ended = (sql: SqlClient): Fragment =>
     WHERE o.status = 'failed_permanent'
   `
 
+/** The webhooks whose endpoints are gone since this statement. */
+const switchedOff = (sql: SqlClient): Fragment =>
+  sql`SELECT w.client_id, w.id FROM tally t JOIN webhooks w ON w.id = t.webhook_id WHERE t.gone AND w.is_active`
+
 /** The CTEs from `audited` to `exhausted`: they read `recorded`, `outcome` and `tally`, and webhooks as they were before. */
 export const outcomeNotices = (sql: SqlClient): Fragment =>
   sql`
@@ -22,12 +26,9 @@ export const outcomeNotices = (sql: SqlClient): Fragment =>
       -- Reads the webhook as it was before this statement.
       INSERT INTO audit_log (client_id, action, resource, resource_id, role, before, after)
       SELECT w.client_id, 'webhook.deactivated', 'webhook', w.id, 'system', ${activeBefore}, ${goneAfter}
-      FROM tally t JOIN webhooks w ON w.id = t.webhook_id WHERE t.gone AND w.is_active
+      FROM (${switchedOff(sql)}) AS w
     ), alerted AS (
-      SELECT raise_alert(w.client_id, w.id, 'webhook_deactivated', 'critical', ${goneMessage}::text, ${goneAfter}::jsonb),
-        put_notice(w.client_id, 'webhook.deactivated', w.id, jsonb_build_object(
-          'webhook_id', typeid('whk', w.id), 'deactivation_reason', 'gone', 'message', ${goneMessage}::text))
-      FROM tally t JOIN webhooks w ON w.id = t.webhook_id WHERE t.gone AND w.is_active
+      ${gone(sql, switchedOff(sql), goneMessage)}
     ), exhausted AS (
       ${exhausted(sql, ended(sql))}
     )
