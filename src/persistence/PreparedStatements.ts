@@ -58,13 +58,16 @@ export const prepare = (client: PoolClient): void => {
   client.query = prepared as typeof client.query
 }
 
-/** The connection is given back once all three have run. After a failure the mode stays: it is a preference, and no more. */
+/**
+ * The connection is given back once all three have run. After a failure it is given back busy with the last one, and the
+ * pool ends it: no other statement is to be planned in this mode.
+ */
 const onePlan = (query: Query, statement: object, answer: Callback): unknown => {
   query(onePlanOn, (error: Error | null) => {
     if (error !== null) return answer(error, undefined)
     query(statement, (error: Error | null, result: unknown) => {
-      if (error !== null) return answer(error, result)
-      query(onePlanOff, () => answer(null, result))
+      query(onePlanOff, () => error === null ? answer(null, result) : undefined)
+      if (error !== null) answer(error, result)
     })
   })
   return undefined

@@ -50,22 +50,16 @@ const make = (fastLane: FastLane.FastLane) =>
 
     const step = Effect.suspend(() => {
       const group = takeGroup(pending)
-      if (group.length === 0) {
-        return Effect.void
-      }
+      if (group.length === 0) return Effect.void
       // Another lane may take what is left, at once.
-      if (pending.size > 0) {
-        Queue.unsafeOffer(wakeups, undefined)
-      }
+      if (pending.size > 0) Queue.unsafeOffer(wakeups, undefined)
       return Effect.zipRight(Metric.update(Metrics.intakeBatchSize, eventsOf(group)), write(group))
     })
 
     // What is left when the lanes are gone is written all the same.
     const wakeups = yield* Effect.acquireRelease(
       Queue.sliding<void>(1),
-      (wakeups) =>
-        Effect.suspend(() => pending.size > 0 ? Effect.repeat(step, { while: () => pending.size > 0 }) : Effect.void)
-          .pipe(Effect.zipRight(Queue.shutdown(wakeups)))
+      (wakeups) => Effect.zipRight(Effect.repeat(step, { while: () => pending.size > 0 }), Queue.shutdown(wakeups))
     )
 
     const lane = Effect.forever(

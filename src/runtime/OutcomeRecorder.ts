@@ -1,7 +1,8 @@
 /**
- * Writes what came of attempts, as many at once as are waiting. After each write it rests for a little longer than that
- * took, in which the next batch gathers: a statement costs the database much the same for one outcome and for ten. While the database is away it holds a bounded number of outcomes and the workers wait
- * behind them; a lease that another node took up meanwhile makes its outcome void, and the delivery is sent again.
+ * Writes what came of attempts, as many at once as are waiting. After each write it rests for some times as long, in which
+ * the next batch gathers: a statement costs the database much the same for one outcome and for ten. While the database is
+ * away it holds a bounded number of outcomes and the workers wait behind them; a lease that another node took up meanwhile
+ * makes its outcome void, and the delivery is sent again.
  */
 import { partition } from "effect/Array"
 import * as Chunk from "effect/Chunk"
@@ -26,11 +27,11 @@ export interface PendingOutcome {
 }
 
 const batchMax = 500
+const pendingMax = 1_000
 
 /** The more a write costs, the longer the rest: three quarters of the time, and never so long that anybody would notice. */
 const restPerWrite = 3
 const restMaxMs = 50
-const pendingMax = 1_000
 
 /** A lease that ran out still stands until another node takes it up: an outcome is worth writing for long after. */
 const retries = Schedule.exponential("50 millis").pipe(
