@@ -25,7 +25,8 @@ export const apply = Effect.gen(function*() {
 })
 
 const columns: Readonly<Record<string, string>> = {
-  publish: "event_id uuid, delivery_id uuid, webhook_id uuid",
+  publish: `event_id uuid, delivery_id uuid, webhook_id uuid, is_leased boolean, hold text, url text, signatures text[],
+    retry_count integer, timeout_ms integer, secret_sealed bytea, headers_sealed bytea, previous_secret_sealed bytea`,
   list: "id uuid, client_id text, event_type text, occurred_at timestamptz, created_at timestamptz"
 }
 
