@@ -45,16 +45,19 @@ export class Bulkhead extends Context.Tag("deeper-hub-webhooks/runtime/Bulkhead"
   /** One was dealt with. How long its attempt took; null where none was made. */
   readonly leave: (webhook: WebhookId, attemptMs: number | null) => Effect.Effect<void>
   readonly free: Effect.Effect<number>
+  /** Sets nothing aside from now on: what is not in hand yet stays in Postgres. For the end of the service. */
+  readonly close: Effect.Effect<void>
 }>() {
   static readonly layer = (options: PlacesOptions) => Layer.sync(this, () => make(options))
 }
 
 const make = (options: PlacesOptions) => {
   const places = new Places(options)
+  let isClosed = false
 
   const reservation = (events: number): Reservation | null => {
     const most = Math.ceil(places.shareOfUnknown * shareOfPublishes) - places.promised
-    if (places.unreserved === 0 || most <= 0) return null
+    if (isClosed || places.unreserved === 0 || most <= 0) return null
     const mostPerWebhook = Math.min(events, most)
     return {
       places: Math.min(places.unreserved, Math.max(events * placesPerEvent, placesPerPublishMin)),
@@ -79,7 +82,7 @@ const make = (options: PlacesOptions) => {
       }),
     allot: (webhooks) =>
       Effect.sync(() => {
-        const allotted = allotmentsOf(places, webhooks)
+        const allotted = isClosed ? [] : allotmentsOf(places, webhooks)
         for (const { most, webhookId } of allotted) places.take(webhookId, most)
         return allotted
       }),
@@ -93,7 +96,10 @@ const make = (options: PlacesOptions) => {
         places.take(webhook, -1)
         if (attemptMs !== null) places.remember(webhook, attemptMs)
       }),
-    free: Effect.sync(() => places.free)
+    free: Effect.sync(() => places.free),
+    close: Effect.sync(() => {
+      isClosed = true
+    })
   })
 }
 

@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import type { Exchange } from "../domain/Attempt.ts"
 import type { DeliveryFailure } from "../domain/DeliveryError.ts"
 import type { AddressPolicy } from "./AddressPolicy.ts"
-import { NoConnectionFree, NotHttp } from "./Classification.ts"
+import { BrokenOff, NoConnectionFree, NotHttp } from "./Classification.ts"
 import { Connection } from "./Connection.ts"
 import { ConnectionPool } from "./ConnectionPool.ts"
 import { Connector } from "./Connector.ts"
@@ -46,23 +46,32 @@ const connectionWaitMs = 1_000
 export class WebhookClient extends Context.Tag("deeper-hub-webhooks/transport/WebhookClient")<WebhookClient, {
   /** Interruption destroys the socket. */
   readonly post: (request: WebhookRequest) => Effect.Effect<Exchange, DeliveryFailure>
-  /** Breaks off all requests under way, which fail as `interrupted`. For the end of the service. */
+  /** Breaks off all requests under way, and every later one: they fail as `interrupted`. For the end of the service. */
   readonly interrupt: Effect.Effect<void>
 }>() {
   static readonly layer = (options: WebhookClientOptions): Layer.Layer<WebhookClient, never, AddressPolicy> =>
     Layer.scoped(
       this,
       Effect.map(makePool(options), (pool) => {
-        const flights = new Set<Flight>()
+        const airspace: Airspace = { flights: new Set(), isClosed: false }
         return WebhookClient.of({
-          post: post(pool, flights, options),
-          interrupt: Effect.sync(() => flights.forEach((flight) => flight.breakOff()))
+          post: post(pool, airspace, options),
+          interrupt: Effect.sync(() => {
+            airspace.isClosed = true
+            airspace.flights.forEach((flight) => flight.breakOff())
+          })
         })
       })
     ).pipe(
       Layer.provide(Connector.layer({ ca: options.ca })),
       Layer.provide(Resolver.layer({ nameservers: options.nameservers }))
     )
+}
+
+/** What is under way, and whether anything more may set out. */
+interface Airspace {
+  readonly flights: Set<Flight>
+  isClosed: boolean
 }
 
 const makePool = (options: WebhookClientOptions) =>
@@ -85,7 +94,7 @@ const makePool = (options: WebhookClientOptions) =>
   })
 
 const post =
-  (pool: ConnectionPool<Connection>, flights: Set<Flight>, { userAgent }: WebhookClientOptions) =>
+  (pool: ConnectionPool<Connection>, airspace: Airspace, { userAgent }: WebhookClientOptions) =>
   (request: WebhookRequest): Effect.Effect<Exchange, DeliveryFailure> =>
     Effect.clockWith((clock) =>
       Effect.async<Exchange, DeliveryFailure>((resume) => {
@@ -97,20 +106,24 @@ const post =
         const stopWaiting = pool.acquire(origin, Math.min(connectionWaitMs, request.timeoutMs), (connection) => {
           const startedAt = clock.unsafeCurrentTimeMillis()
           if (connection === null) return resume(outcome(unsent(startedAt, new NoConnectionFree())))
+          if (airspace.isClosed) {
+            pool.release(connection, true)
+            return resume(outcome(unsent(startedAt, new BrokenOff())))
+          }
           const flight = new Flight({
             startedAt,
             timeoutMs: request.timeoutMs,
             secure: protocol === "https:",
             connection,
             onEnd: (seen, reusable) => {
-              flights.delete(flight)
+              airspace.flights.delete(flight)
               pool.release(connection, reusable)
               resume(outcome(seen))
             }
           })
-          flights.add(flight)
+          airspace.flights.add(flight)
           abandon = () => {
-            flights.delete(flight)
+            airspace.flights.delete(flight)
             if (flight.abandon()) pool.release(connection, false)
           }
           flight.start({

@@ -40,6 +40,19 @@ describe("Bulkhead", () => {
       assert.deepStrictEqual(yield* takeAll(webhooks), [64])
     }).pipe(Effect.provide(Bulkhead.layer(defaults))))
 
+  it.effect("G61 sets nothing aside once it is closed, and what is in hand leaves as before", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead
+      const [webhook] = yield* someWebhooks(1)
+      assert(webhook)
+      yield* bulkhead.enter([], [webhook])
+      yield* bulkhead.close
+      assert.isEmpty(yield* bulkhead.allot([webhook]))
+      assert.isNull(yield* bulkhead.reserve(1))
+      yield* bulkhead.leave(webhook, 1)
+      assert.strictEqual(yield* bulkhead.free, defaults.places)
+    }).pipe(Effect.provide(Bulkhead.layer(defaults))))
+
   it.effect("allows each the less, the more of them want places, and never all", () =>
     Effect.gen(function*() {
       const held = yield* takeAll(yield* someWebhooks(50))

@@ -1,7 +1,26 @@
 import { assert, layer } from "@effect/vitest"
-import { Cause, Effect, Exit, FastCheck as fc, TestClock } from "effect"
+import { Cause, Effect, Exit, FastCheck as fc, Fiber, Queue, TestClock } from "effect"
+import { WebhookClient } from "../../src/transport/WebhookClient.ts"
 import * as ScriptedReceiver from "../support/ScriptedReceiver.ts"
 import * as Transport from "../support/Transport.ts"
+
+layer(Transport.client())("WebhookClient at its end", (it) => {
+  it.scoped("G61 breaks off what is under way, and whatever is asked of it later, before a byte is sent", () =>
+    Effect.gen(function*() {
+      const client = yield* WebhookClient
+      const receiver = yield* ScriptedReceiver.make(() => {})
+      const classOf = Effect.map(
+        Effect.flip(Transport.post(receiver.url(), Transport.patient)),
+        (failure) => failure.class
+      )
+      const underWay = yield* Effect.fork(classOf)
+      yield* Queue.take(receiver.requests)
+      yield* client.interrupt
+      assert.strictEqual(yield* Fiber.join(underWay), "interrupted")
+      assert.strictEqual(yield* classOf, "interrupted")
+      assert.lengthOf(receiver.received, 1)
+    }))
+})
 
 layer(Transport.client())("WebhookClient", (it) => {
   it.scoped("posts the body as it is, with the caller's headers as they are named", () =>
