@@ -10,6 +10,8 @@ const daysAhead = 14
 /** Days made behind: a node whose clock is slow makes ids of yesterday. */
 const daysBehind = 1
 
+const distances = Array.from({ length: daysBehind + 1 + daysAhead }, (_, index) => index - daysBehind)
+
 export class Partitions extends Context.Tag("deeper-hub-webhooks/persistence/Partitions")<Partitions, {
   /** Makes the partitions around the database's today that are not there yet. */
   readonly ensure: Effect.Effect<void, PersistenceError>
@@ -18,11 +20,18 @@ export class Partitions extends Context.Tag("deeper-hub-webhooks/persistence/Par
     this,
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
+      const today = sql<{ readonly today: string }>`SELECT (now() AT TIME ZONE 'UTC')::date::text AS today`
+      // Each day by itself: no statement is long, and none holds its locks for all of them.
+      const ensureDay = (today: string, distance: number) =>
+        sql`SELECT ensure_partitions(${today}::date + ${distance}::int, ${today}::date + ${distance}::int)`
       return Partitions.of({
-        ensure: sql`
-          SELECT ensure_partitions(
-            (now() AT TIME ZONE 'UTC')::date - ${daysBehind}::int, (now() AT TIME ZONE 'UTC')::date + ${daysAhead}::int)
-        `.pipe(Effect.asVoid, PersistenceError.refail("Partitions.ensure"))
+        ensure: today.pipe(
+          Effect.flatMap(([row]) => {
+            const { today = "" } = row ?? {}
+            return Effect.forEach(distances, (distance) => ensureDay(today, distance), { discard: true })
+          }),
+          PersistenceError.refail("Partitions.ensure")
+        )
       })
     })
   )
