@@ -62,7 +62,9 @@ const forget = Effect.flatMap(
 const makeRows = ({ client, id }: Tenant, type: string) =>
   Effect.gen(function*() {
     const webhook = yield* Rows.register(client, { events: [type] })
+    const { attempted } = yield* ApiTest
     const { deliveries, event_id } = yield* Rows.publish(client, type)
+    yield* attempted(deliveries[0].id)
     const ids: Ids = {
       alert: yield* Rows.raise(webhook),
       api_key: "key_01jmh2v3s8e5xt6dq4t9v0r1kz",

@@ -36,15 +36,17 @@ export const dataOf = (directory: string) => {
 /** The running server of this data directory, found as `ps` would find it. */
 export const postmasterOf = (directory: string): Option.Option<number> => {
   const data = dataOf(directory)
-  const file = join(data, "postmaster.pid")
-  if (!existsSync(file)) return Option.none()
-  const pid = Number(readFileSync(file, "utf8").split("\n")[0])
-  return isProcessIn(pid, data) ? Option.some(pid) : Option.none()
+  // A server that starts anew takes away what the killed one left, at any moment.
+  const read = Option.liftThrowable(() => readFileSync(join(data, "postmaster.pid"), "utf8"))
+  return read().pipe(
+    Option.map((text) => Number(text.split("\n")[0])),
+    Option.filter((pid) => isProcessIn(pid, data))
+  )
 }
 
 const isProcessIn = (pid: number, folder: string) => {
   if (process.platform !== "linux") return process.kill(pid, 0)
-  return existsSync(`/proc/${pid}/cwd`) && readlinkSync(`/proc/${pid}/cwd`) === folder
+  return Option.contains(Option.liftThrowable(readlinkSync)(`/proc/${pid}/cwd`, "utf8"), folder)
 }
 
 export const until = (condition: () => boolean) =>
