@@ -57,6 +57,8 @@ const watch = ({ allowed = "", zone = {} }: WatchedOptions) =>
       settings: {
         WEBHOOKS_ALLOWED_IP_RANGES_FOR_URL: allowed,
         WEBHOOKS_DNS_SERVERS: dns.nameserver,
+        // The name server shares this process: questions of many attempts at once would wait past their time.
+        WEBHOOKS_DISPATCHER_CONCURRENCY: "16",
         // Of what is blocked the five minutes are to show, not the backoff.
         WEBHOOKS_RETRY_POLICY_BASE_DELAY_SECONDS: "0.1",
         WEBHOOKS_RETRY_POLICY_MAX_DELAY_SECONDS: "0.1"
