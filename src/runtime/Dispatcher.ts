@@ -6,11 +6,9 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import { type Exchange, unsent } from "../domain/Attempt.ts"
 import { type DeliveryFailure, RetryableFailure } from "../domain/DeliveryError.ts"
@@ -47,9 +45,12 @@ export const layer = (options: DispatcherOptions) =>
       const queue = yield* DeliveryQueue
       const supervisor = yield* Supervisor
       const send = yield* makeSend(options)
-      const worker = Effect.forever(
-        Effect.uninterruptibleMask((restore) => Effect.flatMap(restore(queue.take), (leased) => send(leased)))
-      )
+      // In steps that call each other: a loop of Effect's own would give way to all others after each delivery.
+      const worker: Effect.Effect<never> = Effect.uninterruptibleMask((restore) => {
+        const take = restore(queue.take)
+        const next: Effect.Effect<never> = Effect.flatMap(take, (leased) => Effect.flatMap(send(leased), () => next))
+        return next
+      })
       const pool = Effect.all(Array.from({ length: options.concurrency }, () => worker), { concurrency: "unbounded" })
       yield* supervisor.supervise("Dispatcher", Effect.zipRight(pool, Effect.never))
     })
@@ -67,7 +68,12 @@ const makeSend = (options: DispatcherOptions) =>
     const attempt = (delivery: ClaimedDelivery, span: Spans.AttemptSpan) =>
       courier.deliver({ ...delivery, deliveryId: delivery.id, traceparent: sentWith(options, delivery, span) }).pipe(
         // A bug that one delivery brings out is that delivery's outcome, not the end of the pool.
-        Effect.catchAllDefect((defect) => Effect.zipRight(Effect.logError("attempt died", defect), internalError)),
+        Effect.catchAllDefect((defect) =>
+          Effect.zipRight(
+            Effect.annotateLogs(Effect.logError("attempt died", defect), namesOf(delivery)),
+            internalError
+          )
+        ),
         Spans.ends(span, endOf),
         Effect.matchEffect({
           onSuccess: (exchange) => Verdict.delivered(delivery, exchange),
@@ -75,34 +81,37 @@ const makeSend = (options: DispatcherOptions) =>
         })
       )
 
-    /** Answers how long the attempt took; null where none was made. */
-    const send = (leased: LeasedDelivery) =>
-      Effect.gen(function*() {
-        const { delivery } = leased
-        // Whoever waited for long may not be the one who has it any more.
-        if ((yield* remainingMs(leased)) < leaseMarginMs) {
-          yield* giveBack(store, delivery)
-          return null
-        }
-        yield* keeper.keep(delivery)
-        yield* Metric.modify(Metrics.inflight, 1)
+    const conclude = (delivery: ClaimedDelivery, outcome: Outcome, span: Spans.AttemptSpan, beganAt: bigint) =>
+      Effect.clockWith((clock) => {
+        const tookMs = Number(clock.unsafeCurrentTimeNanos() - beganAt) / 1e6
+        Metrics.inflight.unsafeModify(-1, [])
+        return count(delivery, outcome, span, clock).pipe(
+          Spans.within(span),
+          Effect.zipRight(recorder.record({ webhookId: delivery.webhookId, outcome })),
+          Effect.zipRight(bulkhead.leave(delivery.webhookId, tookMs))
+        )
+      })
+
+    const begin = (delivery: ClaimedDelivery) =>
+      Effect.clockWith((clock) => {
+        const beganAt = clock.unsafeCurrentTimeNanos()
+        Metrics.inflight.unsafeModify(1, [])
         const { attemptCount, id, traceparent, url } = delivery
-        const span = yield* openSpan({ id, url, number: attemptCount + 1, traceparent })
-        const [took, outcome] = yield* Effect.timed(attempt(delivery, span))
-        yield* Metric.modify(Metrics.inflight, -1)
-        yield* Spans.within(span)(report(delivery, outcome, span))
-        yield* recorder.record({ webhookId: delivery.webhookId, outcome })
-        return Duration.toMillis(took)
+        const span = openSpan({ id, url, number: attemptCount + 1, traceparent }, beganAt)
+        return Effect.flatMap(attempt(delivery, span), (outcome) => conclude(delivery, outcome, span, beganAt))
       })
 
     return (leased: LeasedDelivery) => {
-      const { id, webhookId } = leased.delivery
-      return send(leased).pipe(
-        Effect.tap((attemptMs) => bulkhead.leave(webhookId, attemptMs)),
-        // No outcome will come: its lease is left to end.
-        Effect.tapErrorCause(() => Effect.zipRight(keeper.drop(id), bulkhead.leave(webhookId, null))),
-        Effect.annotateLogs({ deliveryId: id, webhookId })
-      )
+      const { delivery } = leased
+      const { id, webhookId } = delivery
+      return Effect.flatMap(remainingMs(leased), (leftMs) =>
+        // Whoever waited for long may not be the one who has it any more.
+        leftMs < leaseMarginMs
+          ? Effect.zipRight(giveBack(store, delivery), bulkhead.leave(webhookId, null))
+          : Effect.zipRight(keeper.keep(delivery), begin(delivery))).pipe(
+          // No outcome will come: its lease is left to end.
+          Effect.tapErrorCause(() => Effect.zipRight(keeper.drop([id]), bulkhead.leave(webhookId, null)))
+        )
     }
   })
 
@@ -120,8 +129,12 @@ const giveBack = (store: Context.Tag.Service<DeliveryStore>, delivery: ClaimedDe
     Effect.catchTag(
       "PersistenceError",
       (error) => Effect.logWarning("delivery not given back; it is due again when its lease ends", error)
-    )
+    ),
+    Effect.annotateLogs(namesOf(delivery))
   )
+
+/** What a line of the log says of whom it tells. */
+const namesOf = ({ id, webhookId }: ClaimedDelivery) => ({ deliveryId: id, webhookId })
 
 /** How the attempt ended, for its span; null where it was broken off. */
 const endOf = (exit: Exit.Exit<Exchange, DeliveryFailure>): Spans.AttemptEnd | null =>
@@ -134,23 +147,34 @@ const endOf = (exit: Exit.Exit<Exchange, DeliveryFailure>): Spans.AttemptEnd | n
       })
   })
 
-/** Logs and counts, at the levels that operators expect of each outcome. */
-const report = (
-  { eventId, eventType, id, webhookId }: ClaimedDelivery,
+/** Counts the attempt, and tells of it at the level that operators expect of each outcome. */
+const count = (
+  delivery: ClaimedDelivery,
   { delayMs, errorClass, errorMessage, exchange, status }: Outcome,
-  span: Spans.AttemptSpan
-) =>
-  Effect.gen(function*() {
-    const group = Metrics.statusGroup(exchange.status, errorClass)
-    const endToEndMs = status === "delivered" ? Math.max(0, (yield* Clock.currentTimeMillis) - Ids.madeAt(id)) : null
-    AttemptMetrics.observe({ webhookId, eventType, group, durationMs: exchange.durationMs, endToEndMs, span })
-    const facts = { eventId, status: exchange.status, errorClass, errorMessage, durationMs: exchange.durationMs }
-    if (status === "delivered") return yield* Effect.logInfo("delivered", facts)
-    if (errorClass === "http_410") yield* Effect.logWarning("webhook switched off: its endpoint says that it is gone")
-    if (status === "failed_permanent") return yield* Effect.logError("delivery failed for good", facts)
-    yield* Metric.increment(Metrics.retriesScheduled)
-    yield* Effect.logWarning("delivery failed, retry scheduled", { ...facts, delayMs })
+  span: Spans.AttemptSpan,
+  clock: Clock.Clock
+): Effect.Effect<void> => {
+  const { eventId, eventType, id, webhookId } = delivery
+  const { durationMs } = exchange
+  AttemptMetrics.observe({
+    webhookId,
+    eventType,
+    group: Metrics.statusGroup(exchange.status, errorClass),
+    durationMs,
+    endToEndMs: status === "delivered" ? Math.max(0, clock.unsafeCurrentTimeMillis() - Ids.madeAt(id)) : null,
+    span
   })
+  const facts = { ...namesOf(delivery), eventId, status: exchange.status, errorClass, errorMessage, durationMs }
+  if (status === "delivered") return Effect.logInfo("delivered", facts)
+  if (status === "failed_permanent") {
+    const failed = Effect.logError("delivery failed for good", facts)
+    return errorClass === "http_410" ? Effect.zipRight(Effect.logWarning(gone, namesOf(delivery)), failed) : failed
+  }
+  Metrics.retriesScheduled.unsafeUpdate(1, [])
+  return Effect.logWarning("delivery failed, retry scheduled", { ...facts, delayMs })
+}
+
+const gone = "webhook switched off: its endpoint says that it is gone"
 
 const internalError = Effect.flatMap(Clock.currentTimeMillis, (startedAt) =>
   Effect.fail(

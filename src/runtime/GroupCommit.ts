@@ -16,6 +16,7 @@ import type { PersistenceError } from "../persistence/Postgres.ts"
 import type { Committed, PublishRequest, Stored } from "../persistence/Publish.ts"
 import { Commit } from "../service/Commit.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
+import * as Tracing from "../telemetry/Tracing.ts"
 import * as FastLane from "./FastLane.ts"
 import { Supervisor } from "./Supervisor.ts"
 
@@ -71,10 +72,9 @@ const make = (fastLane: FastLane.FastLane) =>
     )
 
     const written = (request: PublishRequest): Answer =>
-      Effect.flatMap(Effect.option(Effect.currentParentSpan), (parent) =>
+      Effect.flatMap(Tracing.parentSpan, (parent) =>
         Effect.async((resume) => {
-          const span = Option.getOrNull(Option.filter(parent, ({ sampled }) => sampled))
-          const one: Pending = { request, span, answer: resume }
+          const one: Pending = { request, span: parent?.sampled === true ? parent : null, answer: resume }
           pending.add(one)
           Queue.unsafeOffer(wakeups, undefined)
           return Effect.sync(() => pending.delete(one))

@@ -20,8 +20,8 @@ interface Kept extends Lease {
 export class LeaseKeeper extends Context.Tag("deeper-hub-webhooks/runtime/LeaseKeeper")<LeaseKeeper, {
   /** From now on the lease is prolonged. */
   readonly keep: (lease: Lease) => Effect.Effect<void>
-  /** Its outcome is written, or it was given back. */
-  readonly drop: (id: DeliveryId) => Effect.Effect<void>
+  /** Their outcomes are written, or they were given back. */
+  readonly drop: (ids: ReadonlyArray<DeliveryId>) => Effect.Effect<void>
   /** Leases that are kept. */
   readonly size: Effect.Effect<number>
 }>() {
@@ -71,11 +71,18 @@ const make = ({ leaseSeconds }: { readonly leaseSeconds: number }) =>
 
     return LeaseKeeper.of({
       keep: ({ id, leaseToken }) =>
-        Effect.map(Clock.currentTimeNanos, (since) => {
-          kept.set(id, { id, leaseToken, since })
+        Effect.clockWith((clock) => {
+          kept.set(id, { id, leaseToken, since: clock.unsafeCurrentTimeNanos() })
+          return Effect.void
         }),
-      drop: (id) =>
-        Effect.sync(() => void kept.delete(id)),
-      size: Effect.sync(() => kept.size)
+      drop: (ids) =>
+        Effect.sync(() => {
+          for (const id of ids) {
+            kept.delete(id)
+          }
+        }),
+      size: Effect.sync(() =>
+        kept.size
+      )
     })
   })

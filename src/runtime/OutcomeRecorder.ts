@@ -72,8 +72,9 @@ const make = Effect.gen(function*() {
     }).pipe(
       Effect.catchTag("PersistenceError", (error) =>
         Effect.logError("outcomes given up; their deliveries are sent again", { count: pending.length, error })),
-      Effect.ensuring(Effect.forEach(pending, ({ outcome }) =>
-        keeper.drop(outcome.deliveryId), { discard: true }))
+      Effect.ensuring(keeper.drop(pending.map(({ outcome }) =>
+        outcome.deliveryId
+      )))
     )
 
   // A batch that dies of one outcome takes the actor down with it, but first the others are written one by one.

@@ -15,7 +15,6 @@ import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
-import * as Stream from "effect/Stream"
 import { randomUUID } from "node:crypto"
 import type { WebhookId } from "../domain/Ids.ts"
 import { DeliveryStore } from "../persistence/DeliveryStore.ts"
@@ -33,6 +32,9 @@ export interface SchedulerOptions {
 
 /** Webhooks that ask at once; those beyond are found by the walk, which goes on when there is room. */
 const askingMax = 10_000
+
+/** Heard at once: attempts that ended together are told of together. */
+const signalsMax = 4_096
 
 /** Between sweeps that other nodes ask for. */
 const demandsApart = "1 second"
@@ -94,20 +96,17 @@ const makeWakeups = (asking: Asking) =>
   Effect.gen(function*() {
     const wakeups = yield* Effect.acquireRelease(Queue.sliding<void>(1), Queue.shutdown)
     const sweeps = yield* Effect.acquireRelease(Queue.sliding<void>(1), Queue.shutdown)
-    const signals = yield* Stream.fromPubSub(yield* Signals, { scoped: true })
-    yield* signals.pipe(
-      Stream.tap((signal) =>
-        Effect.suspend(() => {
-          if (signal._tag !== "WorkArrived" && signal._tag !== "WorkAnnounced") return Effect.void
-          ask(asking, signal.webhookIds)
-          const isAny = signal._tag === "WorkAnnounced" && signal.webhookIds.length === 0
-          return isAny ? Queue.offer(sweeps, undefined) : Effect.void
-        })
-      ),
-      Stream.filter(() => asking.size > 0),
-      Stream.runForEach(() => Queue.offer(wakeups, undefined)),
-      Effect.forkScoped
-    )
+    const signals = yield* PubSub.subscribe(yield* Signals)
+    const hear = Effect.map(Queue.takeBetween(signals, 1, signalsMax), (heard) => {
+      for (const signal of heard) {
+        if (signal._tag !== "WorkArrived" && signal._tag !== "WorkAnnounced") continue
+        ask(asking, signal.webhookIds)
+        const isAny = signal._tag === "WorkAnnounced" && signal.webhookIds.length === 0
+        if (isAny) Queue.unsafeOffer(sweeps, undefined)
+      }
+      if (asking.size > 0) Queue.unsafeOffer(wakeups, undefined)
+    })
+    yield* Effect.forkScoped(Effect.forever(hear))
     return { sweeps, wakeups }
   })
 

@@ -18,8 +18,10 @@ const named = (delivery: ClaimedDelivery) =>
   }))
 
 export const delivered = (delivery: ClaimedDelivery, exchange: Exchange): Effect.Effect<Outcome> =>
-  Effect.map(named(delivery), (names) => ({
-    ...names,
+  Effect.map(named(delivery), ({ attemptId, deliveryId, leaseToken }) => ({
+    attemptId,
+    deliveryId,
+    leaseToken,
     result: "success",
     status: "delivered",
     delayMs: null,

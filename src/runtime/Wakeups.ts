@@ -16,6 +16,8 @@ import { Supervisor } from "./Supervisor.ts"
 /** For how long webhooks are gathered into one notification: many events a second make few of them. */
 const gathering = "50 millis"
 
+const signalsMax = 4_096
+
 export const layer = Layer.scopedDiscard(
   Effect.gen(function*() {
     const supervisor = yield* Supervisor
@@ -30,7 +32,8 @@ const makeTell = Effect.gen(function*() {
   const signals = yield* PubSub.subscribe(yield* Signals)
 
   return Effect.gen(function*() {
-    const first = arrivals([yield* Queue.take(signals)])
+    // All that wait: most tell of attempts, and are nothing to be told of.
+    const first = arrivals(yield* Queue.takeBetween(signals, 1, signalsMax))
     if (first.length === 0) return
     yield* Effect.sleep(gathering)
     const more = arrivals(yield* Queue.takeAll(signals))

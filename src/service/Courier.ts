@@ -1,5 +1,4 @@
 /** Takes one body to one webhook: opens its secrets, signs, sends. What came of it is the receiver's, or our, answer. */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -49,44 +48,63 @@ const make = Effect.gen(function*() {
   const guard = yield* UrlGuard
   const client = yield* WebhookClient
 
-  const open = (parcel: Parcel, secretSealed: Uint8Array, startedAt: number) =>
-    Effect.gen(function*() {
-      const { clientId, headersSealed, previousSecretSealed, webhookId } = parcel
-      const place = { clientId, webhookId }
-      const secret = yield* box.open(secretSealed, { ...place, column: secretColumn })
-      const previousSecret = previousSecretSealed === null
-        ? null
-        : yield* box.open(previousSecretSealed, { ...place, column: previousSecretColumn })
-      const headers = headersSealed === null
-        ? {}
-        : decodeHeaders(Redacted.value(yield* box.open(headersSealed, { ...place, column: headersColumn })))
-      return { headers, previousSecret, secret }
-    }).pipe(Effect.tapError(reportUnreadable), Effect.mapError(() => secretUnreadable(startedAt)))
+  const open = (
+    { clientId, headersSealed, previousSecretSealed, webhookId }: Parcel,
+    secretSealed: Uint8Array
+  ): Either.Either<Opened, SecretUnreadable> => {
+    const place = { clientId, webhookId }
+    const secret = box.open(secretSealed, { ...place, column: secretColumn })
+    if (Either.isLeft(secret)) return Either.left(secret.left)
+    const previous = previousSecretSealed === null
+      ? none
+      : box.open(previousSecretSealed, { ...place, column: previousSecretColumn })
+    if (Either.isLeft(previous)) return Either.left(previous.left)
+    const headers = headersSealed === null ? none : box.open(headersSealed, { ...place, column: headersColumn })
+    if (Either.isLeft(headers)) return Either.left(headers.left)
+    return Either.right({
+      secret: secret.right,
+      previousSecret: previous.right,
+      headers: headers.right === null ? {} : decodeHeaders(Redacted.value(headers.right))
+    })
+  }
 
   return Courier.of({
-    deliver: Effect.fnUntraced(function*(parcel) {
-      const startedAt = yield* Clock.currentTimeMillis
-      if (parcel.secretSealed === null) return yield* deleted(startedAt)
-      // Checked at every attempt: what was allowed when the webhook was registered may be forbidden by now.
-      const url = guard.check(parcel.url)
-      if (Either.isLeft(url)) return yield* forbidden(startedAt, url.left.message)
-      const { headers, previousSecret, secret } = yield* open(parcel, parcel.secretSealed, startedAt)
-      const { body, deliveryId, eventType, timeoutMs, webhookId } = parcel
-      const signed = signer.sign({
-        webhookId,
-        deliveryId,
-        eventType,
-        timestamp: Math.floor(startedAt / 1_000),
-        body,
-        secret,
-        previousSecret,
-        schemes: parcel.signatures
+    deliver: (parcel) =>
+      Effect.clockWith((clock) => {
+        const startedAt = clock.unsafeCurrentTimeMillis()
+        if (parcel.secretSealed === null) return deleted(startedAt)
+        // Checked at every attempt: what was allowed when the webhook was registered may be forbidden by now.
+        const url = guard.check(parcel.url)
+        if (Either.isLeft(url)) return forbidden(startedAt, url.left.message)
+        const opened = open(parcel, parcel.secretSealed)
+        if (Either.isLeft(opened)) {
+          return Effect.zipRight(reportUnreadable(opened.left, parcel), secretUnreadable(startedAt))
+        }
+        const { headers, previousSecret, secret } = opened.right
+        const { body, deliveryId, eventType, timeoutMs, webhookId } = parcel
+        const signed = signer.sign({
+          webhookId,
+          deliveryId,
+          eventType,
+          timestamp: Math.floor(startedAt / 1_000),
+          body,
+          secret,
+          previousSecret,
+          schemes: parcel.signatures
+        })
+        const sent = { ...headers, ...signed, ...traced(headers, parcel.traceparent) }
+        return client.post({ url: url.right.url, headers: sent, body, timeoutMs })
       })
-      const sent = { ...headers, ...signed, ...traced(headers, parcel.traceparent) }
-      return yield* client.post({ url: url.right.url, headers: sent, body, timeoutMs })
-    })
   })
 })
+
+interface Opened {
+  readonly secret: Redacted.Redacted
+  readonly previousSecret: Redacted.Redacted | null
+  readonly headers: Readonly<Record<string, string>>
+}
+
+const none = Either.right(null)
 
 /** A webhook that has such a header of its own keeps it. */
 const traced = (headers: Readonly<Record<string, string>>, traceparent: string | null): Record<string, string> =>
@@ -112,5 +130,5 @@ const secretUnreadable = (startedAt: number) =>
     exchange: unsent(startedAt)
   })
 
-const reportUnreadable = (error: SecretUnreadable) =>
-  Effect.logError(`${error.message}; check WEBHOOKS_ENCRYPTION_KEYS`)
+const reportUnreadable = (error: SecretUnreadable, { deliveryId, webhookId }: Parcel) =>
+  Effect.logError(`${error.message}; check WEBHOOKS_ENCRYPTION_KEYS`, { deliveryId, webhookId })

@@ -1,6 +1,6 @@
 /** The verbs that take events in: all of them end in one commit. */
 import * as Effect from "effect/Effect"
-import * as Metric from "effect/Metric"
+import * as Either from "effect/Either"
 import * as PubSub from "effect/PubSub"
 import { type Caller, reach } from "../domain/Client.ts"
 import type { Published } from "../domain/Event.ts"
@@ -8,14 +8,13 @@ import { type EventTypeName, testType } from "../domain/EventType.ts"
 import type { ClientId, WebhookId } from "../domain/Ids.ts"
 import type { JsonObject } from "../domain/Json.ts"
 import { Conflict, type Forbidden, type Invalid, type NotFound, type TooLarge } from "../domain/Refusal.ts"
-import type { EventTypeStore } from "../persistence/EventTypeStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
-import type { PublishRequest } from "../persistence/Publish.ts"
+import type { PublishRequest, Stored } from "../persistence/Publish.ts"
 import { WebhookStore } from "../persistence/WebhookStore.ts"
 import * as AttemptMetrics from "../telemetry/AttemptMetrics.ts"
-import * as Metrics from "../telemetry/Metrics.ts"
 import { Signal, Signals } from "../telemetry/Signals.ts"
 import * as Spans from "../telemetry/Spans.ts"
+import * as Tracing from "../telemetry/Tracing.ts"
 import { authorize, found, makeKnownClient } from "./Access.ts"
 import { Commit } from "./Commit.ts"
 import * as Publishing from "./Publishing.ts"
@@ -65,13 +64,15 @@ export const make = (limits: { readonly payloadBytesMax: number }) =>
     const knownClient = yield* makeKnownClient
 
     const verbs: Intake = {
-      publish: Effect.fn("WebhookService.publish")(function*(caller, event, key) {
-        yield* authorize(caller, "publish")
-        yield* Publishing.refuseReserved([event])
-        const clientId = yield* knownClient(caller, event.clientId)
-        const [published] = yield* commit(clientId, [event], { key, kind: "single", target: null, notice: null })
-        return published ?? (yield* Effect.dieMessage("a committed event has an answer"))
-      }),
+      // The one that runs for every event: as few steps as there can be.
+      publish: (caller, event, key) =>
+        authorize(caller, "publish").pipe(
+          Effect.zipRight(Publishing.refuseReserved([event])),
+          Effect.zipRight(knownClient(caller, event.clientId)),
+          Effect.flatMap((clientId) => commit(clientId, [event], { key, ...single })),
+          Effect.flatMap(only),
+          Tracing.spanned("WebhookService.publish")
+        ),
       publishBatch: Effect.fn("WebhookService.publishBatch")(function*(caller, batch, key) {
         yield* authorize(caller, "publish")
         yield* Publishing.refuseReserved(batch)
@@ -80,8 +81,7 @@ export const make = (limits: { readonly payloadBytesMax: number }) =>
         return yield* commit(clientId, batch, { key, kind: "batch", target: null, notice: null })
       }),
       notify: Effect.fn("WebhookService.notify")(function*(clientId, { about, ...event }, key) {
-        const [published] = yield* commit(clientId, [event], { key, kind: "single", target: null, notice: { about } })
-        return published ?? (yield* Effect.dieMessage("a committed event has an answer"))
+        return yield* only(yield* commit(clientId, [event], { key, ...single, notice: { about } }))
       }),
       test: Effect.fn("WebhookService.test")(function*(caller, id, { eventType, payload }) {
         yield* authorize(caller, "write")
@@ -91,53 +91,62 @@ export const make = (limits: { readonly payloadBytesMax: number }) =>
           eventType: eventType ?? testType,
           payload: payload ?? { message: "This is a test." }
         }
-        const [published] = yield* commit(webhook.clientId, [event], {
-          key: undefined,
-          kind: "single",
-          target: id,
-          notice: null
-        })
-        return published ?? (yield* Effect.dieMessage("a committed event has an answer"))
+        return yield* only(yield* commit(webhook.clientId, [event], { key: undefined, ...single, target: id }))
       })
     }
     return verbs
   })
 
+interface CommitRequest extends Pick<PublishRequest, "target" | "notice"> {
+  readonly key: string | undefined
+  readonly kind: "single" | "batch"
+}
+
+/** One event of a platform's, for whoever wants it. */
+const single = { kind: "single", target: null, notice: null } as const
+
+const only = ([receipt]: ReadonlyArray<Receipt>): Effect.Effect<Receipt> =>
+  receipt === undefined ? Effect.dieMessage("a committed event has an answer") : Effect.succeed(receipt)
+
 const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
   Effect.gen(function*() {
-    const context = yield* Effect.context<EventTypeStore>()
+    const prepare = yield* Publishing.makePrepare(limits)
     const { commit } = yield* Commit
     const signals = yield* Signals
+
+    const announce = (clientId: ClientId, inputs: ReadonlyArray<EventInput>, stored: Stored) =>
+      Effect.suspend(() => {
+        count(inputs, stored)
+        const { published, waiting } = stored
+        const told = Effect.zipRight(
+          Spans.eventsPrepared(inputs, published),
+          published.length === 1 && published[0] !== undefined
+            ? queued(clientId, inputs)(published[0], 0)
+            : Effect.forEach(published, queued(clientId, inputs), { discard: true })
+        )
+        return waiting.length === 0
+          ? told
+          : Effect.zipRight(PubSub.publish(signals, Signal.WorkArrived({ webhookIds: waiting })), told)
+      })
+
     return (
       clientId: ClientId,
       inputs: readonly [EventInput, ...ReadonlyArray<EventInput>],
-      request: {
-        readonly key: string | undefined
-        readonly kind: "single" | "batch"
-        readonly target: WebhookId | null
-        readonly notice: PublishRequest["notice"]
-      }
-    ) =>
-      Effect.gen(function*() {
-        const idempotency = yield* Publishing.idempotency(request.key, inputs, request.kind)
-        const stored = yield* Publishing.prepare(inputs, limits)
-        const { circuitOpen, published, waiting } = yield* commit({
-          clientId,
-          events: stored,
-          idempotency,
-          target: request.target,
-          notice: request.notice
-        }).pipe(Effect.catchTag("IdempotencyConflict", Publishing.keyReused))
-        // A repeated request is answered with the ids of the first one: nothing is new.
-        const replayed = published[0]?.eventId !== stored[0].id
-        if (!replayed) {
-          yield* count(inputs, published, circuitOpen)
-          if (waiting.length > 0) yield* PubSub.publish(signals, Signal.WorkArrived({ webhookIds: waiting }))
-          yield* Spans.eventsPrepared(inputs, published)
-          yield* Effect.forEach(published, queued(clientId, inputs), { discard: true })
-        }
-        return published.map(({ deliveries, eventId }): Receipt => ({ eventId, deliveries, replayed }))
-      }).pipe(Effect.provide(context))
+      { key, kind, notice, target }: CommitRequest
+    ): Effect.Effect<ReadonlyArray<Receipt>, Conflict | Invalid | PersistenceError | TooLarge> => {
+      const idempotency = Publishing.idempotency(key, inputs, kind)
+      if (Either.isLeft(idempotency)) return Effect.fail(idempotency.left)
+      return Effect.flatMap(prepare(inputs), (events) =>
+        commit({ clientId, events, idempotency: idempotency.right, target, notice }).pipe(
+          Effect.catchTag("IdempotencyConflict", Publishing.keyReused),
+          Effect.flatMap((stored) => {
+            // A repeated request is answered with the ids of the first one: nothing is new.
+            const replayed = stored.published[0]?.eventId !== events[0].id
+            const receipts = stored.published.map((one): Receipt => ({ ...one, replayed }))
+            return replayed ? Effect.succeed(receipts) : Effect.as(announce(clientId, inputs, stored), receipts)
+          })
+        ))
+    }
   })
 
 const inactive = (id: WebhookId) =>
@@ -157,20 +166,14 @@ const queued =
     })
 
 /** Counts the deliveries of each event type, and those that an open circuit makes wait. */
-const count = (
-  inputs: ReadonlyArray<EventInput>,
-  published: ReadonlyArray<Published>,
-  circuitOpen: ReadonlyArray<WebhookId>
-) =>
-  Effect.gen(function*() {
+const count = (inputs: ReadonlyArray<EventInput>, { circuitOpen, published }: Stored): void => {
+  for (const [index, { deliveries }] of published.entries()) {
+    const eventType = inputs[index]?.eventType ?? "other"
+    AttemptMetrics.observePublished(eventType, deliveries.length)
+    if (circuitOpen.length === 0) continue
     const waiting = new Set(circuitOpen)
-    for (const [index, { deliveries }] of published.entries()) {
-      const eventType = inputs[index]?.eventType ?? "other"
-      const type = Metrics.eventTypeTag(eventType)
-      yield* Metric.incrementBy(Metric.tagged(Metrics.published, "event_type", type), deliveries.length)
-      if (waiting.size === 0) continue
-      for (const { webhookId } of deliveries) {
-        if (waiting.has(webhookId)) AttemptMetrics.observeHeld(webhookId, eventType)
-      }
+    for (const { webhookId } of deliveries) {
+      if (waiting.has(webhookId)) AttemptMetrics.observeHeld(webhookId, eventType)
     }
-  })
+  }
+}

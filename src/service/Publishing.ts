@@ -1,6 +1,8 @@
 /** How an event becomes rows: checked, relieved of sensitive data, written canonically, committed with its deliveries. */
+import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { createHash } from "node:crypto"
 import * as Event from "../domain/Event.ts"
@@ -11,6 +13,7 @@ import type { Json, JsonObject } from "../domain/Json.ts"
 import { Conflict, Invalid, TooLarge } from "../domain/Refusal.ts"
 import * as SensitiveData from "../domain/SensitiveData.ts"
 import { EventTypeStore } from "../persistence/EventTypeStore.ts"
+import type { PersistenceError } from "../persistence/Postgres.ts"
 import type { StorableEvent } from "../persistence/Publish.ts"
 import type { IdempotencyConflict } from "../persistence/Replay.ts"
 import * as CanonicalJson from "../signing/CanonicalJson.ts"
@@ -30,36 +33,44 @@ export interface EventInput {
 const idempotencyKeyLengthMax = 255
 const idempotencyKeyPattern = /^[\x21-\x7e]+$/
 
-/** Events of one request, ready to be stored. */
-export const prepare = (
-  events: readonly [EventInput, ...ReadonlyArray<EventInput>],
-  limits: { readonly payloadBytesMax: number }
-) =>
-  Effect.gen(function*() {
-    const catalogue = yield* EventTypeStore
-    const sensitivePaths = yield* catalogue.sensitivePaths
-    const now = yield* DateTime.now
-    const here = yield* TraceContext.current
-    const [first, ...rest] = events
-    const one = (event: EventInput, index: number) =>
-      Effect.gen(function*() {
-        const id = yield* Ids.make("EventId")
-        const occurredAt = event.occurredAt ?? now
-        const payload = SensitiveData.filter(event.payload, sensitivePaths.get(event.eventType)) as JsonObject
-        const body = CanonicalJson.stringify(Event.envelope({ ...event, id, occurredAt, payload }))
-        if (body.length > limits.payloadBytesMax) {
-          return yield* payloadTooLarge(index, body.length, limits.payloadBytesMax)
-        }
-        const traceparent = Option.match(TraceContext.parse(event.traceparent), {
-          onNone: () => here,
-          onSome: TraceContext.format
-        })
-        return { id, eventType: event.eventType, occurredAt, body, traceparent } satisfies StorableEvent
-      })
-    const stored: [StorableEvent, ...Array<StorableEvent>] = [yield* one(first, 0)]
-    for (const [index, event] of rest.entries()) stored.push(yield* one(event, index + 1))
-    return stored
+type Some<A> = readonly [A, ...ReadonlyArray<A>]
+
+/** Makes events of one request ready to be stored. */
+export const makePrepare = ({ payloadBytesMax }: { readonly payloadBytesMax: number }) =>
+  Effect.map(EventTypeStore, (catalogue) => {
+    const moment = Effect.zipWith(Clock.currentTimeMillis, TraceContext.current, (now, here) => ({ now, here }))
+    return (events: Some<EventInput>): Effect.Effect<Some<StorableEvent>, PersistenceError | TooLarge> =>
+      Effect.flatMap(catalogue.sensitivePaths, (sensitive) =>
+        Effect.flatMap(moment, (moment) => {
+          const [first, ...rest] = events
+          const one = (event: EventInput) => storable(event, sensitive.get(event.eventType), moment)
+          const stored: Some<StorableEvent> = [one(first), ...rest.map(one)]
+          const index = stored.findIndex(({ body }) => body.length > payloadBytesMax)
+          return index < 0
+            ? Effect.succeed(stored)
+            : Effect.fail(payloadTooLarge(index, stored[index]?.body.length ?? 0, payloadBytesMax))
+        }))
   })
+
+const storable = (
+  event: EventInput,
+  sensitivePaths: ReadonlyArray<string> | undefined,
+  { here, now }: { readonly now: number; readonly here: string | null }
+): StorableEvent => {
+  const id = Ids.makeAt("EventId", now)
+  const occurredAt = event.occurredAt ?? DateTime.unsafeMake(now)
+  const payload = SensitiveData.filter(event.payload, sensitivePaths) as JsonObject
+  return {
+    id,
+    eventType: event.eventType,
+    occurredAt,
+    body: CanonicalJson.stringify(Event.envelope({ ...event, id, occurredAt, payload })),
+    traceparent: Option.match(TraceContext.parse(event.traceparent), {
+      onNone: () => here,
+      onSome: TraceContext.format
+    })
+  }
+}
 
 /** Some types are ours to send. */
 export const refuseReserved = (events: ReadonlyArray<EventInput>): Effect.Effect<void, Invalid> => {
@@ -72,24 +83,27 @@ export const refuseReserved = (events: ReadonlyArray<EventInput>): Effect.Effect
 }
 
 /** What makes two requests with one idempotency key the same: their events as they were handed over. */
-export const idempotency = (key: string | undefined, events: ReadonlyArray<EventInput>, kind: "single" | "batch") =>
-  Effect.gen(function*() {
-    if (key === undefined) return null
-    if (key.length > idempotencyKeyLengthMax || !idempotencyKeyPattern.test(key)) {
-      return yield* Invalid.one(
-        "Idempotency-Key",
-        "idempotency_key_invalid",
-        `expected 1 to ${idempotencyKeyLengthMax} printable ASCII characters without spaces`
-      )
-    }
-    const request: ReadonlyArray<Json> = events.map((event) => ({
-      event_type: event.eventType,
-      occurred_at: event.occurredAt === undefined ? null : DateTime.formatIso(event.occurredAt),
-      payload: event.payload
-    }))
-    const requestHash = createHash("sha256").update(kind).update(CanonicalJson.stringify(request)).digest()
-    return { key, requestHash }
-  })
+export const idempotency = (
+  key: string | undefined,
+  events: ReadonlyArray<EventInput>,
+  kind: "single" | "batch"
+): Either.Either<{ readonly key: string; readonly requestHash: Uint8Array } | null, Invalid> => {
+  if (key === undefined) return Either.right(null)
+  if (key.length > idempotencyKeyLengthMax || !idempotencyKeyPattern.test(key)) {
+    return Either.left(Invalid.one(
+      "Idempotency-Key",
+      "idempotency_key_invalid",
+      `expected 1 to ${idempotencyKeyLengthMax} printable ASCII characters without spaces`
+    ))
+  }
+  const request: ReadonlyArray<Json> = events.map((event) => ({
+    event_type: event.eventType,
+    occurred_at: event.occurredAt === undefined ? null : DateTime.formatIso(event.occurredAt),
+    payload: event.payload
+  }))
+  const requestHash = createHash("sha256").update(kind).update(CanonicalJson.stringify(request)).digest()
+  return Either.right({ key, requestHash })
+}
 
 export const keyReused = ({ key }: IdempotencyConflict) =>
   new Conflict({

@@ -164,7 +164,7 @@ const make = Effect.gen(function*() {
         payload: payload === undefined ? undefined : yield* Checked.payload(payload)
       })
     }),
-    triggerEvent: Effect.fn("Webhooks.triggerEvent")(function*(client, { idempotencyKey, occurredAt, ...event }) {
+    triggerEvent: Effect.fnUntraced(function*(client, { idempotencyKey, occurredAt, ...event }) {
       const input = {
         eventType: yield* Checked.eventType(event.eventType),
         payload: yield* Checked.payload(event.payload),

@@ -33,7 +33,8 @@ export class SecretUnreadable extends Data.TaggedError("SecretUnreadable")<{
 
 export class SecretBox extends Context.Tag("deeper-hub-webhooks/signing/SecretBox")<SecretBox, {
   readonly seal: (plain: Redacted.Redacted, context: BoxContext) => Effect.Effect<Uint8Array>
-  readonly open: (box: Uint8Array, context: BoxContext) => Effect.Effect<Redacted.Redacted, SecretUnreadable>
+  /** A plain answer: it is asked for at every attempt. */
+  readonly open: (box: Uint8Array, context: BoxContext) => Either.Either<Redacted.Redacted, SecretUnreadable>
   /** The key that seals. */
   readonly currentKeyId: string
   /** With these bytes begins every box under that key. One that begins otherwise is due for sealing again. */
@@ -63,17 +64,16 @@ const rememberedMax = 10_000
 
 const remembering = (open: Open): SecretBox["Type"]["open"] => {
   const opened = new Map<string, ReturnType<Open>>()
-  return (box, context) =>
-    Effect.suspend(() => {
-      // The nonce is part of the box, so no two boxes are alike.
-      const name = `${context.column} ${context.webhookId} ${context.clientId} ${Buffer.from(box).toString("latin1")}`
-      const known = opened.get(name)
-      if (known !== undefined) return known
-      const plain = open(box, context)
-      if (opened.size >= rememberedMax) opened.clear()
-      if (Either.isRight(plain)) opened.set(name, plain)
-      return plain
-    })
+  return (box, context) => {
+    // The nonce is part of the box, so no two boxes are alike.
+    const name = `${context.column} ${context.webhookId} ${context.clientId} ${Buffer.from(box).toString("latin1")}`
+    const known = opened.get(name)
+    if (known !== undefined) return known
+    const plain = open(box, context)
+    if (opened.size >= rememberedMax) opened.clear()
+    if (Either.isRight(plain)) opened.set(name, plain)
+    return plain
+  }
 }
 
 const version = 1

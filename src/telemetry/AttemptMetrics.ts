@@ -1,5 +1,5 @@
 /**
- * What attempts come to, by webhook and event type. Metrics that are tagged once and kept cost a fraction of those that are
+ * What is published and what attempts come to, by webhook and event type. Metrics that are tagged once and kept cost a fraction of those that are
  * tagged at each call; and as only so many are kept, the number of series is bounded, whatever publishers and clients do.
  */
 import * as Metric from "effect/Metric"
@@ -30,6 +30,12 @@ export const observe = ({ durationMs, endToEndMs, eventType, group, span, webhoo
   if (span !== null) Exemplars.remember(Metrics.latencyName, latencyTags, durationMs, span)
 }
 
+/** Counts deliveries that were committed. */
+export const observePublished = (eventType: string, deliveries: number): void => {
+  const type = Metrics.eventTypeTag(eventType)
+  kept(publishedByType, type, () => Metric.tagged(Metrics.published, "event_type", type)).unsafeUpdate(deliveries, [])
+}
+
 /** Counts a delivery that an open circuit makes wait. */
 export const observeHeld = (webhookId: WebhookId, eventType: string): void =>
   counterOf(seriesOf(webhookId, eventType).attempts, "circuit_open").unsafeUpdate(1, [])
@@ -47,6 +53,7 @@ const pairs = new Map<WebhookId, Map<string, Series>>()
 let pairCount = 0
 const shared = new Map<string, Series>()
 const endToEnds = new Map<string, Histogram>()
+const publishedByType = new Map<string, Counter>()
 
 const seriesOf = (webhookId: WebhookId, eventType: string): Series => {
   const known = pairs.get(webhookId)?.get(eventType)

@@ -30,10 +30,17 @@ export const eventsPrepared = (
   events: ReadonlyArray<{ readonly eventType: string }>,
   published: ReadonlyArray<Published>
 ): Effect.Effect<void> =>
+  Effect.flatMap(
+    Tracing.parentSpan,
+    (parent) => parent === null || !parent.sampled ? Effect.void : prepared(events, published, Option.some(parent))
+  )
+
+const prepared = (
+  events: ReadonlyArray<{ readonly eventType: string }>,
+  published: ReadonlyArray<Published>,
+  parent: Option.Option<Tracer.AnySpan>
+): Effect.Effect<void> =>
   Effect.gen(function*() {
-    if (!(yield* Tracing.isOn)) return
-    const parent = yield* Effect.option(Effect.currentParentSpan)
-    if (Option.isSome(parent) && !parent.value.sampled) return
     const tracer = yield* Effect.tracer
     const now = yield* Clock.currentTimeNanos
     for (const [index, { deliveries, eventId }] of published.entries()) {
@@ -59,31 +66,30 @@ export interface AttemptStart {
   readonly traceparent: string | null
 }
 
-/** Opens the span of one attempt, with the tracer of whoever asks for this. */
-export const attempts: Effect.Effect<(delivery: AttemptStart) => Effect.Effect<AttemptSpan>> = Effect.gen(function*() {
-  if (!(yield* Tracing.isOn)) return () => Effect.succeed(null)
+/** Opens the span of one attempt at a time in nanoseconds, with the tracer of whoever asks for this. */
+export const attempts: Effect.Effect<(delivery: AttemptStart, now: bigint) => AttemptSpan> = Effect.gen(function*() {
+  if (!(yield* Tracing.isOn)) return () => null
   const tracer = yield* Effect.tracer
-  return (delivery: AttemptStart) =>
-    Effect.map(Clock.currentTimeNanos, (now) => {
-      const links = Option.match(TraceContext.parse(delivery.traceparent), {
-        onNone: () => [],
-        onSome: (span) => [{ _tag: "SpanLink" as const, span, attributes: {} }]
-      })
-      const span = tracer.span(
-        "deeper_hub.webhooks.dispatch.attempt",
-        Option.none(),
-        Context.empty(),
-        links,
-        now,
-        "client"
-      )
-      if (!span.sampled) return null
-      span.attribute("webhook_event_id", delivery.id)
-      // The URL's query and credentials may be secrets: they stay out.
-      span.attribute("webhook_url", withoutSecrets(delivery.url))
-      span.attribute("attempt_number", delivery.number)
-      return span
+  return (delivery: AttemptStart, now: bigint) => {
+    const links = Option.match(TraceContext.parse(delivery.traceparent), {
+      onNone: () => [],
+      onSome: (span) => [{ _tag: "SpanLink" as const, span, attributes: {} }]
     })
+    const span = tracer.span(
+      "deeper_hub.webhooks.dispatch.attempt",
+      Option.none(),
+      Context.empty(),
+      links,
+      now,
+      "client"
+    )
+    if (!span.sampled) return null
+    span.attribute("webhook_event_id", delivery.id)
+    // The URL's query and credentials may be secrets: they stay out.
+    span.attribute("webhook_url", withoutSecrets(delivery.url))
+    span.attribute("attempt_number", delivery.number)
+    return span
+  }
 })
 
 export interface AttemptEnd {

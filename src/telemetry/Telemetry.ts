@@ -39,7 +39,10 @@ const batchMax = 512
 const shutdownTimeout = Duration.seconds(2)
 
 export const layer = (options: TelemetryOptions): Layer.Layer<never> =>
-  Option.match(options.endpoint, { onNone: () => Layer.empty, onSome: (endpoint) => exporting(endpoint, options) })
+  Option.match(options.endpoint, {
+    onNone: () => Tracing.offUnlessSet,
+    onSome: (endpoint) => exporting(endpoint, options)
+  })
 
 const exporting = (endpoint: URL, options: TelemetryOptions): Layer.Layer<never> => {
   const to = (path: string) => ({
@@ -62,7 +65,7 @@ const exporting = (endpoint: URL, options: TelemetryOptions): Layer.Layer<never>
       : Layer.empty,
     options.traces
       ? Layer.unwrapScoped(Effect.map(tracer, (made) => Layer.setTracer(Tracing.sampled(made, options))))
-      : Layer.empty
+      : Tracing.offUnlessSet
   ).pipe(
     Layer.provide(Payloads.layer),
     Layer.provide(Collector.layer({ timeout: options.timeout })),

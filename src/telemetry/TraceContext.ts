@@ -18,12 +18,8 @@ export const format = ({ sampled, spanId, traceId }: Tracer.AnySpan): string =>
   `00-${traceId}-${spanId}-${sampled ? "01" : "00"}`
 
 /** Of the span that the present effect runs in; null where nobody traces. */
-export const current: Effect.Effect<string | null> = Effect.flatMap(
-  Tracing.isOn,
-  (isOn) =>
-    isOn
-      ? Effect.match(Effect.currentParentSpan, { onFailure: () => null, onSuccess: ofSpan })
-      : Effect.succeed(null)
-)
-
-const ofSpan = (span: Tracer.AnySpan): string | null => pattern.test(format(span)) ? format(span) : null
+export const current: Effect.Effect<string | null> = Effect.map(Tracing.parentSpan, (span) => {
+  if (span === null) return null
+  const text = format(span)
+  return pattern.test(text) ? text : null
+})

@@ -85,7 +85,8 @@ const values: Readonly<Record<string, string>> = {
   status: "pending",
   from: "2025-01-01",
   to: "2035-01-01",
-  wait_ms: "0"
+  // Until the attempt's outcome is there: while it is under way, the next retry is refused.
+  wait_ms: "10000"
 }
 
 /** The request itself, once more with each parameter, and where it may be repeated, that too. */

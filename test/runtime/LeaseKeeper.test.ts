@@ -39,7 +39,7 @@ const keeping = (prolong: Prolong = standing) =>
 
 const keep = (delivery: ClaimedDelivery) => Effect.flatMap(LeaseKeeper, (keeper) => keeper.keep(delivery))
 
-const drop = (delivery: ClaimedDelivery) => Effect.flatMap(LeaseKeeper, (keeper) => keeper.drop(delivery.id))
+const drop = (delivery: ClaimedDelivery) => Effect.flatMap(LeaseKeeper, (keeper) => keeper.drop([delivery.id]))
 
 const size = Effect.flatMap(LeaseKeeper, (keeper) => keeper.size)
 
