@@ -16,6 +16,7 @@ import { performance } from "node:perf_hooks"
 import { TLSSocket } from "node:tls"
 import { type buildConnector, Client, type Dispatcher } from "undici"
 import type { Connector, Phase, Progress } from "./Connector.ts"
+import { smallReads } from "./SmallReads.ts"
 
 export interface ConnectionOptions {
   readonly connector: Context.Tag.Service<Connector>
@@ -127,7 +128,7 @@ export class Connection {
               certificateExpiresAt: certificateEnd(socket),
               requests: 0
             }
-            callback(null, socket)
+            callback(null, smallReads(socket))
           },
           onFailure: (cause) => {
             progress.socket?.destroy()
