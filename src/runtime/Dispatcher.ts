@@ -26,6 +26,7 @@ import { DeliveryQueue, type LeasedDelivery, remainingMs } from "./DeliveryQueue
 import { LeaseKeeper } from "./LeaseKeeper.ts"
 import { OutcomeRecorder } from "./OutcomeRecorder.ts"
 import { Supervisor } from "./Supervisor.ts"
+import * as Turns from "./Turns.ts"
 import * as Verdict from "./Verdict.ts"
 
 export interface DispatcherOptions {
@@ -64,6 +65,7 @@ const makeSend = (options: DispatcherOptions) =>
     const bulkhead = yield* Bulkhead
     const keeper = yield* LeaseKeeper
     const openSpan = yield* Spans.attempts
+    const takeTurn = Turns.make()
 
     const attempt = (delivery: ClaimedDelivery, span: Spans.AttemptSpan) =>
       courier.deliver({ ...delivery, deliveryId: delivery.id, traceparent: sentWith(options, delivery, span) }).pipe(
@@ -104,7 +106,8 @@ const makeSend = (options: DispatcherOptions) =>
     return (leased: LeasedDelivery) => {
       const { delivery } = leased
       const { id, webhookId } = delivery
-      return Effect.flatMap(remainingMs(leased), (leftMs) =>
+      const leftMs = Effect.zipRight(takeTurn(bulkhead.isQuick(webhookId)), remainingMs(leased))
+      return Effect.flatMap(leftMs, (leftMs) =>
         // Whoever waited for long may not be the one who has it any more.
         leftMs < leaseMarginMs
           ? Effect.zipRight(giveBack(store, delivery), bulkhead.leave(webhookId, null))
