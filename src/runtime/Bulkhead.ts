@@ -44,8 +44,6 @@ export class Bulkhead extends Context.Tag("deeper-hub-webhooks/runtime/Bulkhead"
   readonly enter: (allotted: ReadonlyArray<Allotment>, webhooks: ReadonlyArray<WebhookId>) => Effect.Effect<void>
   /** One was dealt with. How long its attempt took; null where none was made. */
   readonly leave: (webhook: WebhookId, attemptMs: number | null) => Effect.Effect<void>
-  /** Whether the webhook's latest attempt was quick. A plain answer: it is asked for at every attempt. */
-  readonly isQuick: (webhook: WebhookId) => boolean
   readonly free: Effect.Effect<number>
   /** Sets nothing aside from now on: what is not in hand yet stays in Postgres. For the end of the service. */
   readonly close: Effect.Effect<void>
@@ -98,7 +96,6 @@ const make = (options: PlacesOptions) => {
         places.take(webhook, -1)
         if (attemptMs !== null) places.remember(webhook, attemptMs)
       }),
-    isQuick: (webhook) => places.isQuick(webhook),
     free: Effect.sync(() => places.free),
     close: Effect.sync(() => {
       isClosed = true

@@ -26,7 +26,7 @@ import { DeliveryQueue, type LeasedDelivery, remainingMs } from "./DeliveryQueue
 import { LeaseKeeper } from "./LeaseKeeper.ts"
 import { OutcomeRecorder } from "./OutcomeRecorder.ts"
 import { Supervisor } from "./Supervisor.ts"
-import * as Turns from "./Turns.ts"
+import { Turns } from "./Turns.ts"
 import * as Verdict from "./Verdict.ts"
 
 export interface DispatcherOptions {
@@ -65,7 +65,7 @@ const makeSend = (options: DispatcherOptions) =>
     const bulkhead = yield* Bulkhead
     const keeper = yield* LeaseKeeper
     const openSpan = yield* Spans.attempts
-    const takeTurn = Turns.make()
+    const turns = new Turns()
 
     const attempt = (delivery: ClaimedDelivery, span: Spans.AttemptSpan) =>
       courier.deliver({ ...delivery, deliveryId: delivery.id, traceparent: sentWith(options, delivery, span) }).pipe(
@@ -87,6 +87,7 @@ const makeSend = (options: DispatcherOptions) =>
       Effect.clockWith((clock) => {
         const tookMs = Number(clock.unsafeCurrentTimeNanos() - beganAt) / 1e6
         Metrics.inflight.unsafeModify(-1, [])
+        turns.remember(delivery.webhookId, outcome.status === "delivered")
         return count(delivery, outcome, span, clock).pipe(
           Spans.within(span),
           Effect.zipRight(recorder.record({ webhookId: delivery.webhookId, outcome })),
@@ -106,7 +107,7 @@ const makeSend = (options: DispatcherOptions) =>
     return (leased: LeasedDelivery) => {
       const { delivery } = leased
       const { id, webhookId } = delivery
-      const leftMs = Effect.zipRight(takeTurn(bulkhead.isQuick(webhookId)), remainingMs(leased))
+      const leftMs = Effect.zipRight(turns.take(webhookId), remainingMs(leased))
       return Effect.flatMap(leftMs, (leftMs) =>
         // Whoever waited for long may not be the one who has it any more.
         leftMs < leaseMarginMs

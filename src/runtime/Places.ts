@@ -85,11 +85,6 @@ export class Places {
     this.#setAside(reservation, -1)
   }
 
-  /** Whether its latest attempt was quick, as far as is remembered. */
-  isQuick(webhook: WebhookId): boolean {
-    return this.#quick.has(webhook)
-  }
-
   /** How long its latest attempt took. */
   remember(webhook: WebhookId, attemptMs: number): void {
     this.#quick.delete(webhook)

@@ -1,42 +1,58 @@
 /**
  * Attempts begin a few at a time, with a turn of the event loop between them. Each costs the processor a millisecond or
  * more, for signing, dialling, a TLS handshake; many that begin at once would keep whoever publishes, and every answer that
- * comes, waiting for all of them. Who goes first is heard first.
+ * comes, waiting for all of them. Webhooks that took their latest delivery go first: they are the quicker ones, too.
  */
 import * as Effect from "effect/Effect"
+import type { WebhookId } from "../domain/Ids.ts"
 
-/** In one turn of the loop: as many as take less time than a turn's own cost would be noticed in. */
+/** In one turn of the loop: as many as take less time than anybody would notice. */
 const atOnce = 4
+
+/** Webhooks that are remembered. */
+const wellMax = 10_000
 
 type Resume = (effect: Effect.Effect<void>) => void
 
-/** Waits for a turn; at once where nobody has the present one. */
-export type TakeTurn = (isFirst: boolean) => Effect.Effect<void>
+export class Turns {
+  /** The one that was well last is last. */
+  readonly #well = new Set<WebhookId>()
+  readonly #first: Array<Resume> = []
+  readonly #others: Array<Resume> = []
+  #begun = 0
 
-export const make = (): TakeTurn => {
-  const first: Array<Resume> = []
-  const others: Array<Resume> = []
-  let begun = 0
+  /** Waits until an attempt may begin; not at all where few do. */
+  take(webhook: WebhookId): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.#begun < atOnce) {
+        this.#begin()
+        return Effect.void
+      }
+      const waiting = this.#well.has(webhook) ? this.#first : this.#others
+      return Effect.async((resume: Resume) => void waiting.push(resume))
+    })
+  }
 
-  const pass = (): void => {
-    begun = 0
-    while (begun < atOnce) {
-      const next = first.shift() ?? others.shift()
-      if (next === undefined) break
-      begin()
+  /** What came of an attempt. */
+  remember(webhook: WebhookId, isDelivered: boolean): void {
+    this.#well.delete(webhook)
+    if (isDelivered) this.#well.add(webhook)
+    const oldest = this.#well.values().next()
+    if (this.#well.size > wellMax && oldest.done !== true) this.#well.delete(oldest.value)
+  }
+
+  #begin(): void {
+    if (this.#begun === 0) setImmediate(() => this.#pass())
+    this.#begun += 1
+  }
+
+  #pass(): void {
+    this.#begun = 0
+    while (this.#begun < atOnce) {
+      const next = this.#first.shift() ?? this.#others.shift()
+      if (next === undefined) return
+      this.#begin()
       next(Effect.void)
     }
   }
-
-  const begin = (): void => {
-    if (begun === 0) setImmediate(pass)
-    begun += 1
-  }
-
-  return (isFirst) =>
-    Effect.suspend(() => {
-      if (begun === atOnce) return Effect.async((resume: Resume) => void (isFirst ? first : others).push(resume))
-      begin()
-      return Effect.void
-    })
 }

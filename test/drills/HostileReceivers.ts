@@ -1,6 +1,7 @@
 /**
  * 500 hostile receivers of every kind (FAULTS B to F, J76) beside one healthy webhook. In turns the healthy webhook is
- * alone and beside them, so that its own latency in this run, on this machine, is what it is held against.
+ * alone and beside them, so that its own latency in this run, on this machine, is what it is held against. The first round
+ * is not counted: in it the runtime compiles, and Postgres plans, what neither has done before.
  */
 import { Config, Effect, Fiber, Random, Ref, Schedule, type Scope } from "effect"
 import { fileURLToPath } from "node:url"
@@ -155,9 +156,17 @@ const run = Effect.fnUntraced(function*(length: Length) {
   const { nameserver, receivers, sightings } = yield* startZoo
   const { api, url, vitals } = yield* startService(nameserver)
   const timeouts = yield* registerAll(api, receivers)
+  const calmDown = Effect.zipRight(
+    switchHostile(api, url, false),
+    Effect.orDie(eventually(countLeased(url), (leased) => leased === 0, "2 minutes"))
+  )
   const healthy = yield* HealthyWebhook.make(api)
-  yield* progress(`${receivers.length} hostile receivers registered; warming up`)
-  yield* healthy.measure(10)
+  yield* progress(`${receivers.length} hostile receivers registered; warming up with a round that is not counted`)
+  yield* healthy.measure(aloneSeconds)
+  const warmingUp = yield* Effect.fork(publishHostile(api))
+  yield* healthy.measure(everySeconds + besideSeconds)
+  yield* Fiber.interrupt(warmingUp)
+  yield* calmDown
 
   const alone: Array<number> = []
   const beside: Array<number> = []
@@ -168,7 +177,7 @@ const run = Effect.fnUntraced(function*(length: Length) {
   for (let round = 1; round <= rounds[length]; round++) {
     yield* measureAlone
     yield* vitals
-    if (round > 1) yield* switchHostile(api, url, true)
+    yield* switchHostile(api, url, true)
     const hostile = yield* Effect.fork(publishHostile(api))
     // Until as many wait as will.
     yield* Effect.sleep(`${everySeconds} seconds`)
@@ -183,8 +192,7 @@ const run = Effect.fnUntraced(function*(length: Length) {
         ms(HealthyWebhook.percentile(found, 0.99))
       }, ${mostInflight} in flight at most`
     )
-    yield* switchHostile(api, url, false)
-    yield* Effect.orDie(eventually(countLeased(url), (leased) => leased === 0, "2 minutes"))
+    yield* calmDown
   }
   yield* measureAlone
 
