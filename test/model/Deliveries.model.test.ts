@@ -16,7 +16,7 @@ import { type Answer, type Asked, serve } from "./Service.ts"
 
 const settings = Effect.runSync(Config.all({
   sequences: Config.withDefault(Config.integer("MODEL_SEQUENCES"), 10_000),
-  seconds: Config.withDefault(Config.integer("MODEL_SECONDS"), 60),
+  seconds: Config.withDefault(Config.integer("MODEL_SECONDS"), 180),
   seed: Config.option(Config.integer("MODEL_SEED")),
   path: Config.option(Config.string("MODEL_PATH")),
   replay: Config.option(Config.string("MODEL_REPLAY"))
