@@ -193,7 +193,8 @@ const node = (config: AppConfig) =>
 const server = (config: AppConfig) =>
   HttpServer.layer({ ...config, bytesMax: config.requestBytesMax }).pipe(
     Layer.provideMerge(node(config)),
-    Layer.provideMerge(embedded(config))
+    Layer.provideMerge(embedded(config)),
+    Layer.provide(Telemetry.noIdleSpans(config.telemetry))
   )
 
 /** Only what the administrative commands need. */

@@ -20,16 +20,14 @@ export class Partitions extends Context.Tag("deeper-hub-webhooks/persistence/Par
     this,
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
-      const today = sql<{ readonly today: string }>`SELECT (now() AT TIME ZONE 'UTC')::date::text AS today`
       // Each day by itself: no statement is long, and none holds its locks for all of them.
-      const ensureDay = (today: string, distance: number) =>
-        sql`SELECT ensure_partitions(${today}::date + ${distance}::int, ${today}::date + ${distance}::int)`
+      const ensureDay = (distance: number) =>
+        sql`
+          SELECT ensure_partitions(day, day)
+          FROM (SELECT (now() AT TIME ZONE 'UTC')::date + ${distance}::int) AS wanted (day)
+        `
       return Partitions.of({
-        ensure: today.pipe(
-          Effect.flatMap(([row]) => {
-            const { today = "" } = row ?? {}
-            return Effect.forEach(distances, (distance) => ensureDay(today, distance), { discard: true })
-          }),
+        ensure: Effect.forEach(distances, ensureDay, { discard: true }).pipe(
           PersistenceError.refail("Partitions.ensure")
         )
       })

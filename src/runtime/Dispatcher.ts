@@ -88,7 +88,7 @@ const makeSend = (options: DispatcherOptions) =>
         const tookMs = Number(clock.unsafeCurrentTimeNanos() - beganAt) / 1e6
         Metrics.inflight.unsafeModify(-1, [])
         turns.remember(delivery.webhookId, outcome.status === "delivered")
-        return count(delivery, outcome, span, clock).pipe(
+        return report(delivery, outcome, span, clock).pipe(
           Spans.within(span),
           Effect.zipRight(recorder.record({ webhookId: delivery.webhookId, outcome })),
           Effect.zipRight(bulkhead.leave(delivery.webhookId, tookMs))
@@ -107,8 +107,7 @@ const makeSend = (options: DispatcherOptions) =>
     return (leased: LeasedDelivery) => {
       const { delivery } = leased
       const { id, webhookId } = delivery
-      const leftMs = Effect.zipRight(turns.take(webhookId), remainingMs(leased))
-      return Effect.flatMap(leftMs, (leftMs) =>
+      return Effect.flatMap(Effect.zipRight(turns.take(webhookId), remainingMs(leased)), (leftMs) =>
         // Whoever waited for long may not be the one who has it any more.
         leftMs < leaseMarginMs
           ? Effect.zipRight(giveBack(store, delivery), bulkhead.leave(webhookId, null))
@@ -152,31 +151,32 @@ const endOf = (exit: Exit.Exit<Exchange, DeliveryFailure>): Spans.AttemptEnd | n
   })
 
 /** Counts the attempt, and tells of it at the level that operators expect of each outcome. */
-const count = (
+const report = (
   delivery: ClaimedDelivery,
   { delayMs, errorClass, errorMessage, exchange, status }: Outcome,
   span: Spans.AttemptSpan,
   clock: Clock.Clock
-): Effect.Effect<void> => {
-  const { eventId, eventType, id, webhookId } = delivery
-  const { durationMs } = exchange
-  AttemptMetrics.observe({
-    webhookId,
-    eventType,
-    group: Metrics.statusGroup(exchange.status, errorClass),
-    durationMs,
-    endToEndMs: status === "delivered" ? Math.max(0, clock.unsafeCurrentTimeMillis() - Ids.madeAt(id)) : null,
-    span
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { eventId, eventType, id, webhookId } = delivery
+    const { durationMs } = exchange
+    AttemptMetrics.observe({
+      webhookId,
+      eventType,
+      group: Metrics.statusGroup(exchange.status, errorClass),
+      durationMs,
+      endToEndMs: status === "delivered" ? Math.max(0, clock.unsafeCurrentTimeMillis() - Ids.madeAt(id)) : null,
+      span
+    })
+    const facts = { ...namesOf(delivery), eventId, status: exchange.status, errorClass, errorMessage, durationMs }
+    if (status === "delivered") return Effect.logInfo("delivered", facts)
+    if (status === "failed_permanent") {
+      const failed = Effect.logError("delivery failed for good", facts)
+      return errorClass === "http_410" ? Effect.zipRight(Effect.logWarning(gone, namesOf(delivery)), failed) : failed
+    }
+    Metrics.retriesScheduled.unsafeUpdate(1, [])
+    return Effect.logWarning("delivery failed, retry scheduled", { ...facts, delayMs })
   })
-  const facts = { ...namesOf(delivery), eventId, status: exchange.status, errorClass, errorMessage, durationMs }
-  if (status === "delivered") return Effect.logInfo("delivered", facts)
-  if (status === "failed_permanent") {
-    const failed = Effect.logError("delivery failed for good", facts)
-    return errorClass === "http_410" ? Effect.zipRight(Effect.logWarning(gone, namesOf(delivery)), failed) : failed
-  }
-  Metrics.retriesScheduled.unsafeUpdate(1, [])
-  return Effect.logWarning("delivery failed, retry scheduled", { ...facts, delayMs })
-}
 
 const gone = "webhook switched off: its endpoint says that it is gone"
 

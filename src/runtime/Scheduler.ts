@@ -19,7 +19,7 @@ import { randomUUID } from "node:crypto"
 import type { WebhookId } from "../domain/Ids.ts"
 import { DeliveryStore } from "../persistence/DeliveryStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
-import { Signal, Signals } from "../telemetry/Signals.ts"
+import { Signal, Signals, signalsMax } from "../telemetry/Signals.ts"
 import { type Allotment, Bulkhead } from "./Bulkhead.ts"
 import { makeWatchClocks } from "./Clocks.ts"
 import { DeliveryQueue } from "./DeliveryQueue.ts"
@@ -32,9 +32,6 @@ export interface SchedulerOptions {
 
 /** Webhooks that ask at once; those beyond are found by the walk, which goes on when there is room. */
 const askingMax = 10_000
-
-/** Heard at once: attempts that ended together are told of together. */
-const signalsMax = 4_096
 
 /** Between sweeps that other nodes ask for. */
 const demandsApart = "1 second"

@@ -1,7 +1,7 @@
 /**
  * Attempts begin a few at a time, with a turn of the event loop between them. Each costs the processor a millisecond or
  * more, for signing, dialling, a TLS handshake; many that begin at once would keep whoever publishes, and every answer that
- * comes, waiting for all of them. Webhooks that took their latest delivery go first: they are the quicker ones, too.
+ * comes, waiting for all of them. Webhooks that took their latest delivery go before the others: they are the quicker ones, too.
  */
 import * as Effect from "effect/Effect"
 import type { WebhookId } from "../domain/Ids.ts"
@@ -29,7 +29,11 @@ export class Turns {
         return Effect.void
       }
       const waiting = this.#well.has(webhook) ? this.#first : this.#others
-      return Effect.async((resume: Resume) => void waiting.push(resume))
+      return Effect.async((resume: Resume) => {
+        waiting.push(resume)
+        // The turn may have passed since it was looked at.
+        if (this.#begun === 0) setImmediate(() => this.#pass())
+      })
     })
   }
 
@@ -41,6 +45,13 @@ export class Turns {
     if (this.#well.size > wellMax && oldest.done !== true) this.#well.delete(oldest.value)
   }
 
+  /** One in each turn is for the others, so that no number of the first keeps them waiting for ever. */
+  #next(isForOthers: boolean): Resume | undefined {
+    return isForOthers
+      ? this.#others.shift() ?? this.#first.shift()
+      : this.#first.shift() ?? this.#others.shift()
+  }
+
   #begin(): void {
     if (this.#begun === 0) setImmediate(() => this.#pass())
     this.#begun += 1
@@ -49,7 +60,7 @@ export class Turns {
   #pass(): void {
     this.#begun = 0
     while (this.#begun < atOnce) {
-      const next = this.#first.shift() ?? this.#others.shift()
+      const next = this.#next(this.#begun === 0)
       if (next === undefined) return
       this.#begin()
       next(Effect.void)

@@ -18,10 +18,8 @@ const named = (delivery: ClaimedDelivery) =>
   }))
 
 export const delivered = (delivery: ClaimedDelivery, exchange: Exchange): Effect.Effect<Outcome> =>
-  Effect.map(named(delivery), ({ attemptId, deliveryId, leaseToken }) => ({
-    attemptId,
-    deliveryId,
-    leaseToken,
+  Effect.map(named(delivery), (names) => ({
+    ...names,
     result: "success",
     status: "delivered",
     delayMs: null,

@@ -10,13 +10,11 @@ import * as Stream from "effect/Stream"
 import type { WebhookId } from "../domain/Ids.ts"
 import { Notifications } from "../persistence/Notifications.ts"
 import * as OwnConnection from "../persistence/OwnConnection.ts"
-import { Signal, Signals } from "../telemetry/Signals.ts"
+import { Signal, Signals, signalsMax } from "../telemetry/Signals.ts"
 import { Supervisor } from "./Supervisor.ts"
 
 /** For how long webhooks are gathered into one notification: many events a second make few of them. */
 const gathering = "50 millis"
-
-const signalsMax = 4_096
 
 export const layer = Layer.scopedDiscard(
   Effect.gen(function*() {

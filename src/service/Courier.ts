@@ -56,10 +56,10 @@ const make = Effect.gen(function*() {
     const secret = box.open(secretSealed, { ...place, column: secretColumn })
     if (Either.isLeft(secret)) return Either.left(secret.left)
     const previous = previousSecretSealed === null
-      ? none
+      ? absent
       : box.open(previousSecretSealed, { ...place, column: previousSecretColumn })
     if (Either.isLeft(previous)) return Either.left(previous.left)
-    const headers = headersSealed === null ? none : box.open(headersSealed, { ...place, column: headersColumn })
+    const headers = headersSealed === null ? absent : box.open(headersSealed, { ...place, column: headersColumn })
     if (Either.isLeft(headers)) return Either.left(headers.left)
     return Either.right({
       secret: secret.right,
@@ -104,7 +104,7 @@ interface Opened {
   readonly headers: Readonly<Record<string, string>>
 }
 
-const none = Either.right(null)
+const absent = Either.right(null)
 
 /** A webhook that has such a header of its own keeps it. */
 const traced = (headers: Readonly<Record<string, string>>, traceparent: string | null): Record<string, string> =>
@@ -130,5 +130,5 @@ const secretUnreadable = (startedAt: number) =>
     exchange: unsent(startedAt)
   })
 
-const reportUnreadable = (error: SecretUnreadable, { deliveryId, webhookId }: Parcel) =>
-  Effect.logError(`${error.message}; check WEBHOOKS_ENCRYPTION_KEYS`, { deliveryId, webhookId })
+const reportUnreadable = (error: SecretUnreadable, { webhookId }: Parcel) =>
+  Effect.logError(`${error.message}; check WEBHOOKS_ENCRYPTION_KEYS`, { webhookId })

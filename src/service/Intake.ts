@@ -167,11 +167,11 @@ const queued =
 
 /** Counts the deliveries of each event type, and those that an open circuit makes wait. */
 const count = (inputs: ReadonlyArray<EventInput>, { circuitOpen, published }: Stored): void => {
+  const waiting = new Set(circuitOpen)
   for (const [index, { deliveries }] of published.entries()) {
     const eventType = inputs[index]?.eventType ?? "other"
     AttemptMetrics.observePublished(eventType, deliveries.length)
-    if (circuitOpen.length === 0) continue
-    const waiting = new Set(circuitOpen)
+    if (waiting.size === 0) continue
     for (const { webhookId } of deliveries) {
       if (waiting.has(webhookId)) AttemptMetrics.observeHeld(webhookId, eventType)
     }

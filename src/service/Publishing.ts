@@ -33,18 +33,18 @@ export interface EventInput {
 const idempotencyKeyLengthMax = 255
 const idempotencyKeyPattern = /^[\x21-\x7e]+$/
 
-type Some<A> = readonly [A, ...ReadonlyArray<A>]
+type NonEmpty<A> = readonly [A, ...ReadonlyArray<A>]
 
 /** Makes events of one request ready to be stored. */
 export const makePrepare = ({ payloadBytesMax }: { readonly payloadBytesMax: number }) =>
   Effect.map(EventTypeStore, (catalogue) => {
     const moment = Effect.zipWith(Clock.currentTimeMillis, TraceContext.current, (now, here) => ({ now, here }))
-    return (events: Some<EventInput>): Effect.Effect<Some<StorableEvent>, PersistenceError | TooLarge> =>
+    return (events: NonEmpty<EventInput>): Effect.Effect<NonEmpty<StorableEvent>, PersistenceError | TooLarge> =>
       Effect.flatMap(catalogue.sensitivePaths, (sensitive) =>
-        Effect.flatMap(moment, (moment) => {
+        Effect.flatMap(moment, (present) => {
           const [first, ...rest] = events
-          const one = (event: EventInput) => storable(event, sensitive.get(event.eventType), moment)
-          const stored: Some<StorableEvent> = [one(first), ...rest.map(one)]
+          const one = (event: EventInput) => storable(event, sensitive.get(event.eventType), present)
+          const stored: NonEmpty<StorableEvent> = [one(first), ...rest.map(one)]
           const index = stored.findIndex(({ body }) => body.length > payloadBytesMax)
           return index < 0
             ? Effect.succeed(stored)

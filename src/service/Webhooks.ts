@@ -18,6 +18,7 @@ import type { Invalid, Refusal } from "../domain/Refusal.ts"
 import type { Webhook } from "../domain/Webhook.ts"
 import type { DeliveryDetail, DeliveryFilter } from "../persistence/DeliveryHistory.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
+import * as Tracing from "../telemetry/Tracing.ts"
 import * as Checked from "./Checked.ts"
 import { Clients } from "./Clients.ts"
 import type { Registered } from "./Definitions.ts"
@@ -172,7 +173,7 @@ const make = Effect.gen(function*() {
       }
       const { deliveries, eventId } = yield* webhooks.publish(yield* actingFor(client), input, idempotencyKey)
       return { eventId, deliveries }
-    })
+    }, Tracing.spanned("Webhooks.triggerEvent"))
   })
 })
 

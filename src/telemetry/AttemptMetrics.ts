@@ -1,6 +1,7 @@
 /**
- * What is published and what attempts come to, by webhook and event type. Metrics that are tagged once and kept cost a fraction of those that are
- * tagged at each call; and as only so many are kept, the number of series is bounded, whatever publishers and clients do.
+ * What is published and what attempts come to, by webhook and event type. Metrics that are tagged once and kept cost a
+ * fraction of those that are tagged at each call; and as only so many are kept, the number of series is bounded, whatever
+ * publishers and clients do.
  */
 import * as Metric from "effect/Metric"
 import type { WebhookId } from "../domain/Ids.ts"

@@ -32,6 +32,9 @@ export type Signal = Data.TaggedEnum<{
 }>
 export const Signal = Data.taggedEnum<Signal>()
 
+/** Signals that wait for a slow listener; how many one hears at once at most. */
+export const signalsMax = 4_096
+
 export class Signals extends Context.Tag("deeper-hub-webhooks/telemetry/Signals")<Signals, PubSub.PubSub<Signal>>() {
-  static readonly layer = Layer.scoped(this, Effect.acquireRelease(PubSub.sliding<Signal>(4_096), PubSub.shutdown))
+  static readonly layer = Layer.scoped(this, Effect.acquireRelease(PubSub.sliding<Signal>(signalsMax), PubSub.shutdown))
 }

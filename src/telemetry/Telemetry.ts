@@ -39,10 +39,11 @@ const batchMax = 512
 const shutdownTimeout = Duration.seconds(2)
 
 export const layer = (options: TelemetryOptions): Layer.Layer<never> =>
-  Option.match(options.endpoint, {
-    onNone: () => Tracing.offUnlessSet,
-    onSome: (endpoint) => exporting(endpoint, options)
-  })
+  Option.match(options.endpoint, { onNone: () => Layer.empty, onSome: (endpoint) => exporting(endpoint, options) })
+
+/** Where no spans are exported, none are made. Not for a program that embeds the service: it may trace by itself. */
+export const noIdleSpans = ({ endpoint, traces }: TelemetryOptions): Layer.Layer<never> =>
+  traces && Option.isSome(endpoint) ? Layer.empty : Layer.setTracerEnabled(false)
 
 const exporting = (endpoint: URL, options: TelemetryOptions): Layer.Layer<never> => {
   const to = (path: string) => ({
@@ -65,7 +66,7 @@ const exporting = (endpoint: URL, options: TelemetryOptions): Layer.Layer<never>
       : Layer.empty,
     options.traces
       ? Layer.unwrapScoped(Effect.map(tracer, (made) => Layer.setTracer(Tracing.sampled(made, options))))
-      : Tracing.offUnlessSet
+      : Layer.empty
   ).pipe(
     Layer.provide(Payloads.layer),
     Layer.provide(Collector.layer({ timeout: options.timeout })),

@@ -6,8 +6,8 @@ import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import { randomUUID } from "node:crypto"
@@ -31,23 +31,20 @@ export interface Sampling {
 /** Whether somebody has set a tracer: Effect's own one keeps spans to itself. */
 export const isOn: Effect.Effect<boolean> = Effect.map(Effect.tracer, (tracer) => tracer !== native)
 
+const records = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
+  fiber.currentTracer !== native && fiber.getFiberRef(FiberRef.currentTracerEnabled)
+
 /** The span that the present effect runs in; null where there is none, and where nobody traces. */
 export const parentSpan: Effect.Effect<Tracer.AnySpan | null> = Effect.withFiberRuntime((fiber) => {
-  const isEnabled = fiber.getFiberRef(FiberRef.currentTracerEnabled)
   const span = Context.getOption(fiber.getFiberRef(FiberRef.currentContext), Tracer.ParentSpan)
-  return Effect.succeed(isEnabled && Option.isSome(span) ? span.value : null)
+  return Effect.succeed(Option.isSome(span) && records(fiber) ? span.value : null)
 })
 
 /** A span around it, where anybody traces; the step costs next to nothing where nobody does. */
 export const spanned = (name: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
   const within = Effect.withSpan(self, name, { captureStackTrace: false })
-  return Effect.withFiberRuntime((fiber) => fiber.getFiberRef(FiberRef.currentTracerEnabled) ? within : self)
+  return Effect.withFiberRuntime((fiber) => records(fiber) ? within : self)
 }
-
-/** Where nobody has set a tracer, spans would be made for nobody. */
-export const offUnlessSet: Layer.Layer<never> = Layer.unwrapEffect(
-  Effect.suspend(() => Effect.map(isOn, (on) => on ? Layer.empty : Layer.setTracerEnabled(false)))
-)
 
 const native = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 

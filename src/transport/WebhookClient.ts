@@ -107,7 +107,8 @@ const post =
           const startedAt = clock.unsafeCurrentTimeMillis()
           if (connection === null) return resume(outcome(unsent(startedAt, new NoConnectionFree())))
           if (airspace.isClosed) {
-            pool.release(connection, true)
+            // Not at once: it may be given to the next who waits, and so on through all of them.
+            queueMicrotask(() => pool.release(connection, true))
             return resume(outcome(unsent(startedAt, new BrokenOff())))
           }
           const flight = new Flight({

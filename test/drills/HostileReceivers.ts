@@ -69,7 +69,7 @@ const classesOf = (url: string) =>
      WHERE w.name <> 'healthy' GROUP BY 1, 2 ORDER BY 1, 2`
   )
 
-/** Deliveries under way. What waits for a circuit or a later attempt takes nothing from anybody. */
+/** Deliveries in hand: under way, or about to be. What waits for a circuit or a later attempt takes nothing from anybody. */
 const countLeased = (url: string) =>
   Effect.map(
     EmbeddedService.query(url, "SELECT count(*)::int AS n FROM deliveries WHERE lease_token IS NOT NULL"),
@@ -90,7 +90,10 @@ const switchHostile = (api: ApiClient, url: string, isActive: boolean) =>
     )
   }).pipe(Effect.orDie)
 
-/** Looks every few seconds until it is interrupted, and answers the most that there were. Never at `/metrics`: with so many webhooks that answer is a hundred kilobytes. */
+/**
+ * Looks every few seconds, until it is interrupted, for the most that there are. Not at `/metrics`: with so many webhooks
+ * that answer is a hundred kilobytes.
+ */
 const watchLeased = (url: string, most: Ref.Ref<number>) =>
   Effect.flatMap(countLeased(url), (leased) => Ref.update(most, (before) => Math.max(before, leased))).pipe(
     Effect.orDie,
@@ -172,7 +175,7 @@ const run = Effect.fnUntraced(function*(length: Length) {
   const alone: Array<number> = []
   const beside: Array<number> = []
   const loops: Array<Vitals> = []
-  const mostInflight = yield* Ref.make(0)
+  const mostLeased = yield* Ref.make(0)
   const before = yield* vitals
   const measureAlone = Effect.map(healthy.measure(aloneSeconds), (found) => alone.push(...found))
   for (let round = 1; round <= rounds[length]; round++) {
@@ -180,7 +183,7 @@ const run = Effect.fnUntraced(function*(length: Length) {
     yield* vitals
     yield* switchHostile(api, url, true)
     const hostile = yield* Effect.fork(publishHostile(api))
-    const watching = yield* Effect.fork(watchLeased(url, mostInflight))
+    const watching = yield* Effect.fork(watchLeased(url, mostLeased))
     // Until as many wait as will.
     yield* Effect.sleep(`${everySeconds} seconds`)
     const found = yield* Effect.raceFirst(healthy.measure(besideSeconds), diesWith(hostile))
@@ -190,7 +193,7 @@ const run = Effect.fnUntraced(function*(length: Length) {
     yield* progress(
       `round ${round}: alone p99 ${ms(HealthyWebhook.percentile(alone, 0.99))}, beside ${
         ms(HealthyWebhook.percentile(found, 0.99))
-      }, ${yield* Ref.get(mostInflight)} in flight at most`
+      }, ${yield* Ref.get(mostLeased)} in hand at most`
     )
     yield* calmDown
   }
@@ -201,14 +204,14 @@ const run = Effect.fnUntraced(function*(length: Length) {
   const after = yield* Effect.orDie(eventually(vitals, ({ sockets }) => sockets <= before.sockets, "2 minutes"))
   const rows = yield* classesOf(url)
   const { arrived, published } = yield* healthy.counts
-  const most = yield* Ref.get(mostInflight)
+  const most = yield* Ref.get(mostLeased)
   const lost = published - arrived
   const late = Math.max(...rows.map((row) => Number(row["late"])))
   const lateOutside = Math.max(
     ...Object.entries(seen.longestMs).map(([kind, longest]) => longest - (timeouts.get(kind) ?? 0))
   )
   return [...kindFindings(rows, receivers), ...latencyFindings(alone, beside), ...resourceFindings(before, after), {
-    what: "attempts in flight, at most",
+    what: "deliveries in hand, at most",
     found: String(most),
     goal: "at least 100",
     met: most >= 100
