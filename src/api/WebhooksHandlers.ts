@@ -1,7 +1,7 @@
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as Effect from "effect/Effect"
 import { WebhookId } from "../domain/Ids.ts"
-import type { Webhook } from "../domain/Webhook.ts"
+import { maskedValue, type Webhook } from "../domain/Webhook.ts"
 import type { Health, Registered } from "../service/Definitions.ts"
 import { Stats } from "../service/Stats.ts"
 import { WebhookService } from "../service/WebhookService.ts"
@@ -70,11 +70,9 @@ const about = <A, E>(
   verb: (caller: typeof CurrentCaller.Service, id: WebhookId) => Effect.Effect<A, E>
 ) => Effect.flatMap(Effect.zip(CurrentCaller, webhookId(path.id)), ([caller, id]) => verb(caller, id))
 
-const mask = "********"
-
 const resource = ({ headerNames, ...webhook }: Webhook): WebhookResource => ({
   ...webhook,
-  headers: Object.fromEntries(headerNames.map((name) => [name, mask]))
+  headers: Object.fromEntries(headerNames.map((name) => [name, maskedValue]))
 })
 
 const health = ({ status, webhook }: Health) => {

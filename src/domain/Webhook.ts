@@ -9,6 +9,9 @@ import { Text } from "./Text.ts"
 /** Who or what switched a webhook off: its owner, a receiver that answered 410 Gone, or failures that went on too long. */
 export const DeactivationReason = Schema.Literal("owner", "gone", "failures")
 
+/** Stands for the value of a custom header wherever a webhook is read. */
+export const maskedValue = "********"
+
 export const WebhookName = Text.pipe(Schema.trimmed(), Schema.minLength(1), Schema.maxLength(120))
 export const WebhookDescription = Text.pipe(Schema.maxLength(1_000))
 export const Subscriptions = Schema.Array(Subscription).pipe(Schema.minItems(1), Schema.maxItems(100))

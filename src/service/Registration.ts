@@ -22,7 +22,9 @@ import { UrlGuard } from "../transport/UrlGuard.ts"
 const HeaderName = Schema.String.pipe(Schema.filter((name) => name !== "__proto__"))
 
 const Headers = Schema.Record({ key: HeaderName, value: Schema.String }).annotations({
-  description: "Sent with every delivery. Encrypted at rest; their values are never read back.",
+  description:
+    "Sent with every delivery. Encrypted at rest; their values are never read back, but masked. A change replaces " +
+    "all of them; one whose value is the mask keeps its own.",
   message: () => "expected an object of header names and values"
 })
 
@@ -87,7 +89,7 @@ export const define = (
       secretExpiresAt: input.secretExpiresAt ?? null,
       secretSealed: yield* sealSecret(identity, secretColumn, secret),
       ...onlySecret,
-      ...(yield* sealHeaders(identity, input.headers ?? {}))
+      ...(yield* Effect.flatMap(unmasked(null, input.headers ?? {}), (headers) => sealHeaders(identity, headers)))
     } satisfies Definition
   })
 
@@ -95,7 +97,9 @@ export const define = (
 export const redefine = (webhook: SealedWebhook, changes: WebhookChanges) =>
   Effect.gen(function*() {
     const isActive = changes.isActive ?? webhook.isActive
-    const headers = changes.headers === undefined ? webhook : yield* sealHeaders(webhook, changes.headers)
+    const headers = changes.headers === undefined
+      ? webhook
+      : yield* Effect.flatMap(unmasked(webhook, changes.headers), (headers) => sealHeaders(webhook, headers))
     const { secretKey } = changes
     // A new secret does not expire when the one before it would have.
     const expiryKept = secretKey === undefined ? webhook.secretExpiresAt : null
@@ -155,6 +159,46 @@ interface Identity {
 
 export const sealSecret = ({ clientId, id }: Identity, column: string, secret: Redacted.Redacted) =>
   Effect.flatMap(SecretBox, (box) => box.seal(secret, { clientId, webhookId: id, column }))
+
+type HeaderValues = Readonly<Record<string, string>>
+
+/** What was read back and sent again has the mask for a value: the value that there is stays. */
+const unmasked = (webhook: SealedWebhook | null, headers: HeaderValues) =>
+  Effect.gen(function*() {
+    const masked = Object.keys(headers).filter((name) => headers[name] === Webhook.maskedValue)
+    if (masked.length === 0) return headers
+    const known = webhook === null ? {} : yield* openHeaders(webhook)
+    const values = { ...headers }
+    for (const name of masked) {
+      const value = Object.hasOwn(known, name) ? known[name] : undefined
+      if (value === undefined) return yield* maskSent(name)
+      values[name] = value
+    }
+    return values
+  })
+
+const maskSent = (name: string) =>
+  Invalid.one(
+    `headers.${name}`,
+    "header_value_masked",
+    "this is the mask that stands for values when they are read, and there is no value yet; send the value itself"
+  )
+
+const decodeHeaders = Schema.decodeSync(Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.String })))
+
+const openHeaders = ({ clientId, headersSealed, id }: SealedWebhook) =>
+  Effect.gen(function*() {
+    if (headersSealed === null) return {}
+    const box = yield* SecretBox
+    const opened = box.open(headersSealed, { clientId, webhookId: id, column: headersColumn })
+    return decodeHeaders(Redacted.value(yield* Effect.mapError(opened, () => headersUnreadable)))
+  })
+
+const headersUnreadable = Invalid.one(
+  "headers",
+  "headers_unreadable",
+  "the present values can't be decrypted, so none of them can be kept; send all of them"
+)
 
 const sealHeaders = ({ clientId, id }: Identity, headers: Readonly<Record<string, string>>) =>
   Effect.gen(function*() {

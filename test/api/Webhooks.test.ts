@@ -131,6 +131,36 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Webhooks", (it
       assert.deepStrictEqual((yield* a.client.patch(`/api/webhooks/${before.id}`, { headers: {} })).json.headers, {})
     }))
 
+  it.scoped("a header whose mask is sent back keeps its value, and a mask without a value is refused", () =>
+    Effect.gen(function*() {
+      const { a, attempted } = yield* ApiTest
+      const receiver = yield* Rows.receiver()
+      const webhook = yield* Rows.register(a.client, {
+        url: receiver.url().href,
+        events: ["mask.tested"],
+        headers: { "X-Kept": "the value", "X-Gone": "another" }
+      })
+      const change = { headers: { "X-Kept": "********", "X-New": "new" }, timeout_ms: 6_000 }
+      const { json } = expectStatus(yield* a.client.patch(`/api/webhooks/${webhook.id}`, change), 200)
+      assert.deepStrictEqual(json.headers, { "X-Kept": "********", "X-New": "********" })
+      const { deliveries } = yield* Rows.publish(a.client, "mask.tested")
+      yield* attempted(deliveries[0].id)
+      const [request] = receiver.received
+      assert.strictEqual(request?.headers["x-kept"], "the value")
+      assert.strictEqual(request?.headers["x-new"], "new")
+      assert.notProperty(request?.headers, "x-gone")
+      const masked = { headers: { "X-Gone": "********" } }
+      for (
+        const refused of [
+          yield* a.client.patch(`/api/webhooks/${webhook.id}`, masked),
+          yield* a.client.post("/api/webhooks", { url: Rows.deadUrl, events: ["*"], ...masked })
+        ]
+      ) {
+        const { json: problem } = expectProblem(refused, 422, "header_value_masked")
+        assert.strictEqual(problem.errors[0].path, "headers.X-Gone")
+      }
+    }))
+
   it.effect("A8 a host in two alphabets is accepted with a warning that shows both its spellings", () =>
     Effect.gen(function*() {
       const { a } = yield* ApiTest
