@@ -193,6 +193,8 @@ const node = (config: AppConfig) =>
 const server = (config: AppConfig) =>
   HttpServer.layer({ ...config, bytesMax: config.requestBytesMax }).pipe(
     Layer.provideMerge(node(config)),
+    // Whoever finds the port open finds the key.
+    Layer.provideMerge(FirstBoot.FirstOperator.layer(config)),
     Layer.provideMerge(embedded(config)),
     Layer.provide(Telemetry.noIdleSpans(config.telemetry))
   )

@@ -4,8 +4,10 @@
  */
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
+import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -58,8 +60,15 @@ const refuseNewKey = (file: string) =>
     })
   })
 
-/** Makes the first operator's key; none where an operator's key exists. */
-export const operatorKey = (settings: Settings) =>
+/** The token of the first operator's key, where this boot made it; none where an operator's key exists. */
+export class FirstOperator extends Context.Tag("deeper-hub-webhooks/FirstBoot/FirstOperator")<
+  FirstOperator,
+  Option.Option<Redacted.Redacted>
+>() {
+  static readonly layer = (settings: Settings) => Layer.effect(this, operatorKey(settings))
+}
+
+const operatorKey = (settings: Settings) =>
   Effect.gen(function*() {
     const keys = yield* ApiKeys
     if (yield* keys.hasOperator) return Option.none()

@@ -1,4 +1,7 @@
-/** A second SIGTERM or SIGINT: whoever stops the service will not wait for attempts to end. A third ends the process. */
+/**
+ * SIGTERM and SIGINT: the first ends the service in order, and says so. The second tells that whoever stops it will not wait
+ * for attempts to end. A third ends the process.
+ */
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import { Bulkhead } from "./runtime/Bulkhead.ts"
@@ -16,9 +19,11 @@ export const listen = Effect.gen(function*() {
     // Until the actors are told to stop, what is due again would be claimed again.
     Effect.zipRight(bulkhead.close, client.interrupt)
   )
+  const stopping = Effect.logInfo("stopping: attempts under way end first; a second signal breaks them off")
   let heard = 0
   const onSignal = () => {
     heard += 1
+    if (heard === 1) Runtime.runFork(runtime)(stopping)
     if (heard === 2) Runtime.runFork(runtime)(interrupt)
     if (heard > 2) process.exit(1)
   }

@@ -21,7 +21,7 @@ const logs = Layer.unwrapEffect(Effect.map(AppConfig, ({ logFormat }) => Logs.la
 
 export const serve = Effect.gen(function*() {
   const config = yield* AppConfig
-  const token = yield* FirstBoot.operatorKey(config)
+  const token = yield* FirstBoot.FirstOperator
   yield* SecondSignal.listen
   yield* announce(config, token)
   return yield* Effect.flatMap(Supervisor, (supervisor) => supervisor.watch)

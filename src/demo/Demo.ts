@@ -12,7 +12,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as App from "../App.ts"
-import { AppConfig } from "../AppConfig.ts"
 import * as FirstBoot from "../FirstBoot.ts"
 import { Supervisor } from "../runtime/Supervisor.ts"
 import * as StartFailure from "../StartFailure.ts"
@@ -117,7 +116,7 @@ const service = (
     const base = yield* HttpServer.addressWith((address) =>
       Effect.succeed(address._tag === "TcpAddress" ? `http://127.0.0.1:${address.port}` : address.path)
     )
-    const key = yield* Effect.flatten(FirstBoot.operatorKey(yield* AppConfig))
+    const key = yield* Effect.flatten(FirstBoot.FirstOperator)
     const client = yield* CrmClient.make(base, key)
     yield* say(dim("  Service     "), `${base}, with a fresh operator key`)
     yield* Day.register(client, receivers)
