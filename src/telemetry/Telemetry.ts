@@ -41,9 +41,15 @@ const shutdownTimeout = Duration.seconds(2)
 export const layer = (options: TelemetryOptions): Layer.Layer<never> =>
   Option.match(options.endpoint, { onNone: () => Layer.empty, onSome: (endpoint) => exporting(endpoint, options) })
 
-/** Where no spans are exported, none are made. Not for a program that embeds the service: it may trace by itself. */
+/**
+ * Where no spans are exported and nobody else has set a tracer, none are made. Not for a program that embeds the service: it
+ * may trace what surrounds us.
+ */
 export const noIdleSpans = ({ endpoint, traces }: TelemetryOptions): Layer.Layer<never> =>
-  traces && Option.isSome(endpoint) ? Layer.empty : Layer.setTracerEnabled(false)
+  Layer.unwrapEffect(
+    Effect.map(Tracing.isOn, (isOn) =>
+      isOn || (traces && Option.isSome(endpoint)) ? Layer.empty : Layer.setTracerEnabled(false))
+  )
 
 const exporting = (endpoint: URL, options: TelemetryOptions): Layer.Layer<never> => {
   const to = (path: string) => ({

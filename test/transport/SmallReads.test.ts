@@ -28,7 +28,7 @@ describe("SmallReads", () => {
     }
   )
 
-  it.effect("E49 gives nothing more once the socket is given up", () =>
+  it.effect("E39 gives nothing more once the socket is given up", () =>
     Effect.sync(() => {
       const socket = socketWith(Buffer.alloc(5_000))
       assert.lengthOf(socket.read(), 1_024)
