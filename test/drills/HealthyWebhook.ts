@@ -40,8 +40,8 @@ export const make = (api: ApiClient) =>
           yield* Effect.sleep(yield* Random.nextIntBetween(0, everyMs / 2))
           yield* publish
         }).pipe(Effect.fork, Effect.repeat(Schedule.zipRight(Schedule.fixed(everyMs), Schedule.recurs(beats - 1))))
-        yield* Effect.sleep("100 millis")
-        yield* eventually(Effect.sync(() => latencies.size), (arrived) => arrived === sentAt.size).pipe(Effect.orDie)
+        const all = first + beats
+        yield* eventually(Effect.sync(() => latencies.size), (arrived) => arrived === all).pipe(Effect.orDie)
         return [...latencies].filter(([n]) => n >= first).map(([, ms]) => ms)
       })
 
