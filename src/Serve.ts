@@ -12,9 +12,9 @@ import * as App from "./App.ts"
 import { AppConfig } from "./AppConfig.ts"
 import * as FirstBoot from "./FirstBoot.ts"
 import { Supervisor } from "./runtime/Supervisor.ts"
-import * as SecondSignal from "./SecondSignal.ts"
 import { ApiKeys } from "./service/ApiKeys.ts"
 import { type Reencrypted, Reencryption } from "./service/Reencryption.ts"
+import * as StopSignals from "./StopSignals.ts"
 import * as Logs from "./telemetry/Logs.ts"
 
 const logs = Layer.unwrapEffect(Effect.map(AppConfig, ({ logFormat }) => Logs.layer(logFormat)))
@@ -22,7 +22,7 @@ const logs = Layer.unwrapEffect(Effect.map(AppConfig, ({ logFormat }) => Logs.la
 export const serve = Effect.gen(function*() {
   const config = yield* AppConfig
   const token = yield* FirstBoot.FirstOperator
-  yield* SecondSignal.listen
+  yield* StopSignals.listen
   yield* announce(config, token)
   return yield* Effect.flatMap(Supervisor, (supervisor) => supervisor.watch)
 }).pipe(Effect.provide(App.layer), Effect.provide(logs))

@@ -1,7 +1,8 @@
 /**
  * Attempts begin a few at a time, with a turn of the event loop between them. Each costs the processor a millisecond or
  * more, for signing, dialling, a TLS handshake; many that begin at once would keep whoever publishes, and every answer that
- * comes, waiting for all of them. Webhooks that took their latest delivery go before the others: they are the quicker ones, too.
+ * comes, waiting for all of them. Webhooks that took their latest delivery go before the others: they are the quicker
+ * ones, too.
  */
 import * as Effect from "effect/Effect"
 import type { WebhookId } from "../domain/Ids.ts"

@@ -4,7 +4,6 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import { type Exchange, unsent } from "../domain/Attempt.ts"
 import { type DeliveryFailure, PermanentFailure, RetryableFailure } from "../domain/DeliveryError.ts"
 import type { ClientId, DeliveryId, WebhookId } from "../domain/Ids.ts"
@@ -13,7 +12,7 @@ import { PayloadSigner } from "../signing/PayloadSigner.ts"
 import { SecretBox, type SecretUnreadable } from "../signing/SecretBox.ts"
 import { UrlGuard } from "../transport/UrlGuard.ts"
 import { WebhookClient } from "../transport/WebhookClient.ts"
-import { headersColumn, previousSecretColumn, secretColumn } from "./Registration.ts"
+import { decodeHeaders, headersColumn, previousSecretColumn, secretColumn } from "./Registration.ts"
 
 export interface Parcel {
   readonly deliveryId: DeliveryId
@@ -38,9 +37,6 @@ export class Courier extends Context.Tag("deeper-hub-webhooks/service/Courier")<
 }>() {
   static readonly layer = Layer.effect(this, Effect.suspend(() => make))
 }
-
-const Headers = Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.String }))
-const decodeHeaders = Schema.decodeSync(Headers)
 
 const make = Effect.gen(function*() {
   const box = yield* SecretBox

@@ -120,9 +120,7 @@ const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
         const { published, waiting } = stored
         const told = Effect.zipRight(
           Spans.eventsPrepared(inputs, published),
-          published.length === 1 && published[0] !== undefined
-            ? queued(clientId, inputs)(published[0], 0)
-            : Effect.forEach(published, queued(clientId, inputs), { discard: true })
+          Effect.forEach(published, queued(clientId, inputs), { discard: true })
         )
         return waiting.length === 0
           ? told

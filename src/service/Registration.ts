@@ -184,7 +184,10 @@ const maskSent = (name: string) =>
     "this is the mask that stands for values when they are read, and there is no value yet; send the value itself"
   )
 
-const decodeHeaders = Schema.decodeSync(Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.String })))
+/** The custom headers of an opened box. */
+export const decodeHeaders = Schema.decodeSync(
+  Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.String }))
+)
 
 const openHeaders = ({ clientId, headersSealed, id }: SealedWebhook) =>
   Effect.gen(function*() {
