@@ -110,7 +110,7 @@ const compareWriting = (ids: ReadonlyArray<Outcome["deliveryId"]>) =>
       const batch = Effect.suspend(() =>
         Effect.flatMap(
           Effect.forEach(ids.slice(next, next += size), (id, i) => outcomeOf(id, next + i)),
-          (outcomes) => record(sql, outcomes)
+          (outcomes) => record(sql, (statement) => statement, outcomes)
         )
       )
       const contenders = [

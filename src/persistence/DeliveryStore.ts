@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { DeliveryId, WebhookId } from "../domain/Ids.ts"
 import { claim, type ClaimedDelivery, type ClaimRequest } from "./Claim.ts"
+import { DirectQuery } from "./DirectQuery.ts"
 import { type DueWebhooks, dueWebhooks } from "./DueWebhooks.ts"
 import * as Leases from "./Leases.ts"
 import { type Outcome, record, type Recorded } from "./Outcomes.ts"
@@ -39,12 +40,13 @@ export class DeliveryStore extends Context.Tag("deeper-hub-webhooks/persistence/
     this,
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
+      const run = yield* DirectQuery
       const claimDue = claim(sql)
       const walk = dueWebhooks(sql)
       return DeliveryStore.of({
         dueWebhooks: (after, visits) => walk(after, visits).pipe(PersistenceError.refail("DeliveryStore.dueWebhooks")),
         claim: (request) => claimDue(request).pipe(PersistenceError.refail("DeliveryStore.claim")),
-        record: (outcomes) => record(sql, outcomes).pipe(PersistenceError.refail("DeliveryStore.record")),
+        record: (outcomes) => record(sql, run, outcomes).pipe(PersistenceError.refail("DeliveryStore.record")),
         release: (leases) =>
           Leases.release(sql, leases).pipe(Effect.asVoid, PersistenceError.refail("DeliveryStore.release")),
         prolong: (leases, seconds) =>

@@ -14,6 +14,7 @@ import { EventTypeName } from "../domain/EventType.ts"
 import { type EventId, toUuid } from "../domain/Ids.ts"
 import * as Page from "../domain/Page.ts"
 import { DeliveryUuid, EventUuid, Timestamp, WebhookUuid } from "./Columns.ts"
+import { DirectQuery } from "./DirectQuery.ts"
 import { PersistenceError } from "./Postgres.ts"
 import { type Committed, type LeaseOffer, publish, type PublishRequest, type Stored } from "./Publish.ts"
 import { type IdempotencyConflict, replay } from "./Replay.ts"
@@ -89,10 +90,11 @@ export class EventStore extends Context.Tag("deeper-hub-webhooks/persistence/Eve
 const make = (ttlSeconds: number) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
+    const run = yield* DirectQuery
     const statements = { list: list(sql), find: find(sql), replay: replay(sql) }
     return EventStore.of({
       publish: (requests, lease) =>
-        publish(sql, requests, lease, ttlSeconds).pipe(PersistenceError.refail("EventStore.publish")),
+        publish(sql, run, requests, lease, ttlSeconds).pipe(PersistenceError.refail("EventStore.publish")),
       replay: (request) => statements.replay(request).pipe(PersistenceError.refail("EventStore.replay")),
       list: (reach, filter, page) =>
         statements.list({ ...reach, ...filter, after: page.after, rows: page.limit + 1 }).pipe(

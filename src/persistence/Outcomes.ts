@@ -14,6 +14,7 @@ import type { ErrorClass } from "../domain/DeliveryError.ts"
 import { type AttemptId, type DeliveryId, toUuid } from "../domain/Ids.ts"
 import * as AttemptCounts from "./AttemptCounts.ts"
 import { DeliveryUuid } from "./Columns.ts"
+import type { DirectQuery } from "./DirectQuery.ts"
 import { Endpoint, endpointCounts } from "./EndpointCounts.ts"
 import { outcomeNotices } from "./OutcomeNotices.ts"
 
@@ -84,9 +85,10 @@ export interface Recorded {
 
 export const record = (
   sql: SqlClient,
+  run: DirectQuery["Type"],
   outcomes: ReadonlyArray<Outcome>
 ): Effect.Effect<Recorded, SqlError | ParseError> =>
-  sql`
+  run(sql<object>`
     WITH outcome AS (
       SELECT * FROM ${columns(sql, outcomes)}
     ), recorded AS (
@@ -128,7 +130,7 @@ export const record = (
       (SELECT count(*) FROM alerted) + (SELECT count(*) FROM exhausted) AS told
     FROM recorded r
     LEFT JOIN counted e ON e.webhook_id = r.webhook_id AND (e.failures > 0 OR e.circuit <> 'closed' OR e.circuit_ramp IS NOT NULL)
-  `.pipe(Effect.flatMap(decode), Effect.map(recordedOf))
+  `).pipe(Effect.flatMap(decode), Effect.map(recordedOf))
 
 const decode = Schema.decodeUnknown(
   Schema.Array(Schema.Struct({ deliveryId: DeliveryUuid, endpoint: Schema.NullOr(Endpoint) }))

@@ -17,6 +17,7 @@ import * as Redacted from "effect/Redacted"
 import * as String from "effect/String"
 import { Client, Pool as Connections } from "pg"
 import * as Metrics from "../telemetry/Metrics.ts"
+import * as DirectQuery from "./DirectQuery.ts"
 import { prepare } from "./PreparedStatements.ts"
 
 export class PersistenceError extends Data.TaggedError("PersistenceError")<{
@@ -110,7 +111,8 @@ export const layer = (options: PostgresOptions) =>
       (pool) => Effect.promise(() => pool.end())
     ),
     (pool) =>
-      Layer.merge(
+      Layer.mergeAll(
+        Layer.succeed(DirectQuery.DirectQuery, DirectQuery.make(pool)),
         PgClient.layerFromPool({
           transformQueryNames: String.camelToSnake,
           transformResultNames: String.snakeToCamel,

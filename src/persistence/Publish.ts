@@ -15,6 +15,7 @@ import { noticePatternsOf, subscriptionsTo } from "../domain/EventType.ts"
 import { type ClientId, fromUuid, toUuid, type WebhookId } from "../domain/Ids.ts"
 import type { Webhook } from "../domain/Webhook.ts"
 import type { ClaimedDelivery } from "./Claim.ts"
+import type { DirectQuery } from "./DirectQuery.ts"
 
 /** An event as it is to be stored: `body` is the canonical JSON of its envelope. */
 export interface StorableEvent extends Pick<Event, "id" | "eventType" | "occurredAt"> {
@@ -137,12 +138,13 @@ const placing = (sql: SqlClient, requests: ReadonlyArray<PublishRequest>, lease:
 /** Requests share a statement: no two of them with one idempotency key of one client. */
 export const publish = (
   sql: SqlClient,
+  run: DirectQuery["Type"],
   requests: ReadonlyArray<PublishRequest>,
   lease: LeaseOffer | null,
   ttlSeconds: number
 ): Effect.Effect<Committed, SqlError> =>
   Effect.map(
-    sql<Row>`
+    run(sql<Row>`
       WITH request AS (
         SELECT * FROM ${requestColumns(sql, requests)}
       ), event AS (
@@ -183,7 +185,7 @@ export const publish = (
       LEFT JOIN placed p ON p.event_id = d.event_id AND p.webhook_id = d.webhook_id
       LEFT JOIN webhooks w ON w.id = d.webhook_id AND p.is_leased AND p.nth = 1
       ORDER BY d.id
-    `,
+    `),
     (rows) => committedOf(requests, rows, lease)
   )
 

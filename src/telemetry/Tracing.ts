@@ -31,7 +31,8 @@ export interface Sampling {
 /** Whether somebody has set a tracer: Effect's own one keeps spans to itself. */
 export const isOn: Effect.Effect<boolean> = Effect.map(Effect.tracer, (tracer) => tracer !== native)
 
-const records = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
+/** Whether a span that the fiber makes now is seen by anybody. */
+export const records = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
   fiber.currentTracer !== native && fiber.getFiberRef(FiberRef.currentTracerEnabled)
 
 /** The span that the present effect runs in; null where there is none, and where nobody traces. */
@@ -39,6 +40,14 @@ export const parentSpan: Effect.Effect<Tracer.AnySpan | null> = Effect.withFiber
   const span = Context.getOption(fiber.getFiberRef(FiberRef.currentContext), Tracer.ParentSpan)
   return Effect.succeed(Option.isSome(span) && records(fiber) ? span.value : null)
 })
+
+/** Notes it at the span that the present effect runs in, if any. */
+export const annotate = (key: string, value: string): Effect.Effect<void> =>
+  Effect.withFiberRuntime((fiber) => {
+    const span = Context.getOption(fiber.getFiberRef(FiberRef.currentContext), Tracer.ParentSpan)
+    if (Option.isSome(span) && span.value._tag === "Span" && records(fiber)) span.value.attribute(key, value)
+    return Effect.void
+  })
 
 /** A span around it, where anybody traces; the step costs next to nothing where nobody does. */
 export const spanned = (name: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
