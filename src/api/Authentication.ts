@@ -7,8 +7,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Caller } from "../domain/Client.ts"
+import type { PersistenceError } from "../persistence/Postgres.ts"
 import { ApiKeys } from "../service/ApiKeys.ts"
 import * as Problem from "./Problem.ts"
 import { RateLimit } from "./RateLimit.ts"
@@ -22,6 +24,27 @@ const bearer = HttpApiSecurity.bearer.pipe(
   HttpApiSecurity.annotate(OpenApi.Description, "An API key: dhw_<key id>_<secret>")
 )
 
+/** Who sent the request; that takes a token out of the bucket of the key. */
+export const makeAuthenticate = Effect.map(
+  Effect.all([ApiKeys, RateLimit]),
+  ([keys, rateLimit]) =>
+  (
+    { headers, remoteAddress }: HttpServerRequest.HttpServerRequest
+  ): Effect.Effect<Caller, PersistenceError | Problem.TooManyRequests | Problem.Unauthorized> => {
+    const [, token] = /^bearer (.*)$/is.exec(headers["authorization"] ?? "") ?? []
+    if (token === undefined) return Effect.fail(unknownKey)
+    return keys.authenticate(Redacted.make(token), Option.getOrNull(remoteAddress)).pipe(
+      Effect.flatMap(Option.match({ onNone: () => Effect.fail(unknownKey), onSome: Effect.succeed })),
+      // Only a key that is one has a bucket: made-up ones would fill the memory.
+      Effect.tap(({ clientId, keyId }) => rateLimit.charge(keyId ?? clientId))
+    )
+  }
+)
+
+const unknownKey = new Problem.Unauthorized({
+  message: "The API key is missing, unknown, expired or revoked. Send it as Authorization: Bearer dhw_…"
+})
+
 export class Authentication extends HttpApiMiddleware.Tag<Authentication>()(
   "deeper-hub-webhooks/api/Authentication",
   {
@@ -32,21 +55,8 @@ export class Authentication extends HttpApiMiddleware.Tag<Authentication>()(
 ) {
   static readonly layer = Layer.effect(
     this,
-    Effect.map(Effect.all([ApiKeys, RateLimit]), ([keys, rateLimit]) => ({
-      bearer: (token) =>
-        Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers, remoteAddress }) =>
-          // The platform takes what stands behind any word of six letters for a token.
-          /^bearer /i.test(headers["authorization"] ?? "")
-            ? keys.authenticate(token, Option.getOrNull(remoteAddress)).pipe(
-              Effect.flatMap(Option.match({ onNone: () => Effect.fail(unknownKey), onSome: Effect.succeed })),
-              // Only a key that is one has a bucket: made-up ones would fill the memory.
-              Effect.tap(({ clientId, keyId }) => rateLimit.charge(keyId ?? clientId))
-            )
-            : Effect.fail(unknownKey))
+    Effect.map(makeAuthenticate, (authenticate) => ({
+      bearer: () => Effect.flatMap(HttpServerRequest.HttpServerRequest, authenticate)
     }))
   )
 }
-
-const unknownKey = new Problem.Unauthorized({
-  message: "The API key is missing, unknown, expired or revoked. Send it as Authorization: Bearer dhw_…"
-})

@@ -21,18 +21,18 @@ export const PublishedResource = SnakeCase.struct({
   deliveries: Schema.Array(SnakeCase.struct({ id: DeliveryId, webhookId: WebhookId }))
 }).annotations({ identifier: "Published" })
 
-const NewEvent = SnakeCase.input({
+export const NewEvent = SnakeCase.input({
   clientId: Schema.optional(ClientId),
   eventType: EventTypeName,
   payload: JsonObject,
   occurredAt: Schema.optional(Moment)
 }).annotations({ identifier: "NewEvent" })
 
-const Batch = SnakeCase.input({
+export const Batch = SnakeCase.input({
   events: Schema.NonEmptyArray(NewEvent).pipe(Schema.maxItems(1_000))
 })
 
-const PublishedBatch = Schema.Struct({ data: Schema.Array(PublishedResource) })
+export const PublishedBatch = Schema.Struct({ data: Schema.Array(PublishedResource) })
 
 const eventFields = { ...Event.fields, occurredAt: Schema.DateTimeUtc, createdAt: Schema.DateTimeUtc }
 

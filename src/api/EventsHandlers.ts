@@ -1,5 +1,4 @@
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
-import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import { EventId } from "../domain/Ids.ts"
 import type { JsonObject } from "../domain/Json.ts"
@@ -12,25 +11,22 @@ import { EventDetailResource } from "./EventsApi.ts"
 import * as LosslessJson from "./LosslessJson.ts"
 import * as Paging from "./Paging.ts"
 import * as PathId from "./PathId.ts"
+import * as Publish from "./Publish.ts"
 import * as StoredBody from "./StoredBody.ts"
 
 const eventId = PathId.decode("event", EventId)
 
 export const layer = HttpApiBuilder.group(Api, "events", (handlers) =>
   Effect.gen(function*() {
-    const webhooks = yield* WebhookService
+    const publish = Publish.make(yield* WebhookService)
     const log = yield* DeliveryLog
     const explanations = yield* Explanations
     return handlers
       .handle("publish", ({ headers, payload }) =>
+        Effect.flatMap(CurrentCaller, (caller) => publish.one(caller, payload, headers)))
+      .handle("publishBatch", ({ headers, payload }) =>
         Effect.flatMap(CurrentCaller, (caller) =>
-          webhooks.publish(caller, { ...payload, traceparent: headers.traceparent }, headers["idempotency-key"])))
-      .handle("publishBatch", ({ headers, payload: { events } }) =>
-        Effect.gen(function*() {
-          const [first, ...rest] = Arr.map(events, (event) => ({ ...event, traceparent: headers.traceparent }))
-          const data = yield* webhooks.publishBatch(yield* CurrentCaller, [first, ...rest], headers["idempotency-key"])
-          return { data }
-        }))
+          publish.batch(caller, payload, headers)))
       .handle("list", ({ urlParams: { clientId = null, eventType = null, ...paging } }) =>
         Effect.gen(function*() {
           const page = yield* Paging.request(paging)

@@ -37,6 +37,13 @@ const declared = [
   UnsupportedMedia
 ] as const
 
+/** What may be failed with anywhere beneath this layer. */
+export type Declared = InstanceType<typeof declared[number]> | HttpApiDecodeError
+
+/** For a middleware, which the platform believes to fail with nothing. */
+export const leave = <A, R>(self: Effect.Effect<A, Declared, R>): Effect.Effect<A, never, R> =>
+  self as Effect.Effect<A, never, R>
+
 export const layer = HttpApiBuilder.middleware((app) =>
   Effect.catchAllCause(
     app,

@@ -2,9 +2,10 @@
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpApiSwagger from "@effect/platform/HttpApiSwagger"
-import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpRouter from "@effect/platform/HttpRouter"
+import * as HttpServer from "@effect/platform/HttpServer"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -21,6 +22,7 @@ import * as EventTypesHandlers from "./EventTypesHandlers.ts"
 import * as Failures from "./Failures.ts"
 import * as Methods from "./Methods.ts"
 import * as Paths from "./Paths.ts"
+import * as PublishRoutes from "./PublishRoutes.ts"
 import * as QueryString from "./QueryString.ts"
 import * as RateLimit from "./RateLimit.ts"
 import * as RequestBody from "./RequestBody.ts"
@@ -40,37 +42,37 @@ export interface ApiOptions {
   readonly rateLimit: RateLimit.RateLimitOptions
 }
 
-const api = ({ rateLimit }: ApiOptions) =>
-  HttpApiBuilder.api(Api).pipe(
-    Layer.provide([
-      AlertsHandlers.layer,
-      AuditHandlers.layer,
-      ClientsHandlers.layer,
-      DeliveriesHandlers.layer,
-      EventsHandlers.layer,
-      EventTypesHandlers.layer,
-      SystemHandlers.layer,
-      WebhooksHandlers.layer
-    ]),
-    Layer.provide(Authentication.layer),
-    Layer.provide(RateLimit.RateLimit.layer(rateLimit))
-  )
+const api = HttpApiBuilder.api(Api).pipe(
+  Layer.provide([
+    AlertsHandlers.layer,
+    AuditHandlers.layer,
+    ClientsHandlers.layer,
+    DeliveriesHandlers.layer,
+    EventsHandlers.layer,
+    EventTypesHandlers.layer,
+    SystemHandlers.layer,
+    WebhooksHandlers.layer
+  ]),
+  Layer.provide(Authentication.layer)
+)
 
 /** What the platform serves, with what every answer carries. */
 const served = ({ requestTimeout }: ApiOptions) =>
   Layer.unwrapEffect(
-    Effect.map(Admission.Admission, (admission) =>
-      HttpApiBuilder.serve(HttpApp.withPreResponseHandler((request, response) => {
-        const source = NodeHttpServerRequest.toIncomingMessage(request)
-        const finished = SecurityHeaders.set(response)
-        if (!UnreadBody.isExpected(source)) {
-          return Effect.succeed(finished)
-        }
-        const leave = () =>
-          admission.leave(NodeHttpServerRequest.toServerResponse(request))
-        return Effect.succeed(UnreadBody.outlast(finished, source, requestTimeout, leave))
-      })))
-  )
+    Effect.map(Effect.all([HttpApiBuilder.httpApp, Admission.Admission]), ([app, admission]) =>
+      HttpServer.serve(
+        Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+          const source = NodeHttpServerRequest.toIncomingMessage(request)
+          const leave = () => admission.leave(NodeHttpServerRequest.toServerResponse(request))
+          return Effect.map(app, (response) => {
+            const finished = SecurityHeaders.set(response)
+            return UnreadBody.isExpected(source)
+              ? UnreadBody.outlast(finished, source, requestTimeout, leave)
+              : finished
+          })
+        })
+      ))
+  ).pipe(Layer.provide([HttpApiBuilder.Router.Live, HttpApiBuilder.Middleware.layer]))
 
 /** A span for each request, where anybody traces: not for those that come every few seconds to ask how we are. */
 const traced = <A, E, R>(server: Layer.Layer<A, E, R>) =>
@@ -80,17 +82,21 @@ const traced = <A, E, R>(server: Layer.Layer<A, E, R>) =>
   )
 
 /** What surrounds the handlers, the outermost first. */
-export const layer = (options: ApiOptions) =>
-  traced(served(options)).pipe(
+export const layer = (options: ApiOptions) => {
+  const body = { bytesMax: options.bytesMax, within: options.requestTimeout }
+  return traced(served(options)).pipe(
     Layer.provide(HttpApiSwagger.layer({ path: Paths.docs })),
     Layer.provide(HttpApiBuilder.middlewareOpenApi({ path: Paths.document })),
     Layer.provide(Failures.layer),
     Layer.provide(Admission.door),
+    Layer.provide(PublishRoutes.layer(body)),
     Layer.provide(QueryString.layer),
-    Layer.provide(RequestBody.layer({ bytesMax: options.bytesMax, within: options.requestTimeout })),
+    Layer.provide(RequestBody.layer(body)),
     Layer.provide(Methods.layer),
-    Layer.provide(api(options)),
+    Layer.provide(api),
+    Layer.provide(RateLimit.RateLimit.layer(options.rateLimit)),
     Layer.provide(Admission.Admission.layer({ places: options.requestsMax })),
     // A type's name may have 128 characters, and one that has too many is to be told so.
     Layer.provide(HttpRouter.setRouterConfig({ maxParamLength: 1_024 }))
   )
+}

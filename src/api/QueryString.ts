@@ -7,6 +7,7 @@ import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
 import { Invalid } from "../domain/Refusal.ts"
+import * as Failures from "./Failures.ts"
 import * as Paths from "./Paths.ts"
 
 const name = "__proto__"
@@ -16,8 +17,8 @@ export const layer = HttpApiBuilder.middleware((app) =>
     HttpServerRequest.HttpServerRequest,
     ({ url }) =>
       Paths.normal(url).startsWith("/api/") && new URLSearchParams(queryOf(url)).has(name)
-        ? Effect.fail(
-          Invalid.one(name, "unknown_field", "There is no such field. See /docs for those there are.") as never
+        ? Failures.leave(
+          Effect.fail(Invalid.one(name, "unknown_field", "There is no such field. See /docs for those there are."))
         )
         : app
   )

@@ -59,17 +59,17 @@ const make = ({ burst, perSecond }: RateLimitOptions): typeof RateLimit.Service 
 
   return {
     charge: (key) =>
-      Effect.gen(function*() {
-        const { remaining, waitMs } = take(key, Number(yield* Clock.currentTimeNanos) / 1_000_000)
+      Clock.clockWith((clock) => {
+        const { remaining, waitMs } = take(key, Number(clock.unsafeCurrentTimeNanos()) / 1_000_000)
         const retryAfterSeconds = Math.max(1, Math.ceil(waitMs / 1_000))
         const headers = {
           ratelimit: `"key";r=${remaining}${waitMs > 0 ? `;t=${retryAfterSeconds}` : ""}`,
           "ratelimit-policy": policy
         }
-        yield* HttpApp.appendPreResponseHandler((_, response) =>
+        const told = HttpApp.appendPreResponseHandler((_, response) =>
           Effect.succeed(HttpServerResponse.setHeaders(response, headers))
         )
-        if (waitMs > 0) return yield* exceeded({ burst, perSecond }, retryAfterSeconds)
+        return waitMs > 0 ? Effect.zipRight(told, exceeded({ burst, perSecond }, retryAfterSeconds)) : told
       }),
     buckets: Effect.map(Clock.currentTimeNanos, (nanos) => {
       forget(Number(nanos) / 1_000_000)

@@ -8,11 +8,13 @@ import { hasBody } from "@effect/platform/HttpMethod"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import type { IncomingMessage } from "node:http"
 import * as Json from "../domain/Json.ts"
 import { TooLarge } from "../domain/Refusal.ts"
+import * as Timer from "../transport/Timer.ts"
 import * as MediaType from "./MediaType.ts"
-import { Malformed, RequestTimeout } from "./Problem.ts"
+import { Malformed, RequestTimeout, type UnsupportedMedia } from "./Problem.ts"
 
 export interface BodyOptions {
   /** The most that a request's body may have. */
@@ -32,45 +34,67 @@ export const layer = (options: BodyOptions) =>
 /** The same request, with another way to read its JSON. What it refuses is a defect to the platform; see Failures. */
 const strict = (request: HttpServerRequest.HttpServerRequest, options: BodyOptions) =>
   Object.create(request, {
-    json: { value: read(request, options) },
+    json: { value: Effect.suspend(() => read(request, options)) },
     // The platform picks its reader by the content type, and we know one only.
     headers: { value: { ...request.headers, "content-type": "application/json" } }
   }) as HttpServerRequest.HttpServerRequest
 
-const read = (request: HttpServerRequest.HttpServerRequest, { bytesMax, within }: BodyOptions) =>
-  Effect.gen(function*() {
-    yield* MediaType.refuse(request.headers)
-    if (Number(request.headers["content-length"] ?? 0) > bytesMax) return yield* tooLarge(bytesMax)
-    const bytes = yield* receive(NodeHttpServerRequest.toIncomingMessage(request), bytesMax).pipe(
-      Effect.timeoutFail({ duration: within, onTimeout: () => late(within) })
-    )
-    const text = yield* Effect.try({
-      try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
-      catch: () => new Malformed({ code: "body_encoding", message: "The body is not valid UTF-8." })
-    })
-    // A body that may be left out may be left empty.
-    if (text === "") return {}
-    return yield* Effect.mapError(Json.parse(text), ({ code, message }) => new Malformed({ code, message }))
-  })
+type BodyRefused = Malformed | RequestTimeout | TooLarge | UnsupportedMedia
+
+/** What stands in the request's body, all of it. */
+export const read = (
+  request: HttpServerRequest.HttpServerRequest,
+  options: BodyOptions
+): Effect.Effect<Json.Json, BodyRefused> => {
+  if (Number(request.headers["content-length"] ?? 0) > options.bytesMax) return Effect.fail(tooLarge(options.bytesMax))
+  return MediaType.refuse(request.headers).pipe(
+    Effect.zipRight(receive(NodeHttpServerRequest.toIncomingMessage(request), options)),
+    Effect.flatMap(parse)
+  )
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true })
+
+const parse = (bytes: Uint8Array): Either.Either<Json.Json, Malformed> => {
+  let text: string
+  try {
+    text = utf8.decode(bytes)
+  } catch {
+    return Either.left(new Malformed({ code: "body_encoding", message: "The body is not valid UTF-8." }))
+  }
+  // A body that may be left out may be left empty.
+  if (text === "") return Either.right({})
+  return Either.mapLeft(Json.parse(text), ({ code, message }) => new Malformed({ code, message }))
+}
 
 /** What is left of a body that is given up is UnreadBody's. */
-const receive = (source: IncomingMessage, bytesMax: number) =>
-  Effect.async<Uint8Array, Malformed | TooLarge>((resume) => {
+const receive = (source: IncomingMessage, { bytesMax, within }: BodyOptions) =>
+  Effect.async<Uint8Array, Malformed | RequestTimeout | TooLarge>((resume) => {
     const chunks: Array<Uint8Array> = []
     let size = 0
     const collect = (chunk: Uint8Array): void => {
       size += chunk.length
-      if (size <= bytesMax) return void chunks.push(chunk)
-      letGo()
-      resume(Effect.fail(tooLarge(bytesMax)))
+      if (size > bytesMax) giveUp(tooLarge(bytesMax))
+      else chunks.push(chunk)
     }
-    const finish = (): void => resume(Effect.succeed(Buffer.concat(chunks)))
-    const breakOff = (): void =>
+    const finish = (): void => {
+      callOff()
+      resume(Effect.succeed(Buffer.concat(chunks)))
+    }
+    const breakOff = (): void => {
+      callOff()
       resume(Effect.fail(new Malformed({ code: "body_incomplete", message: "The body broke off." })))
+    }
     const letGo = (): void => {
+      callOff()
       chunks.length = 0
       source.off("data", collect).off("end", finish).pause()
     }
+    const giveUp = (error: RequestTimeout | TooLarge): void => {
+      letGo()
+      resume(Effect.fail(error))
+    }
+    const callOff = Timer.after(Duration.toMillis(within), () => giveUp(late(within)))
     source.on("data", collect).once("end", finish).once("error", breakOff)
     return Effect.sync(letGo)
   })

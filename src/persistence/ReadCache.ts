@@ -10,12 +10,13 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import { TransactionConnection } from "@effect/sql/SqlClient"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
 import type { LazyArg } from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as OwnConnection from "./OwnConnection.ts"
 import { afterCommit, PersistenceError } from "./Postgres.ts"
@@ -131,15 +132,14 @@ const makeMemory = <A>(scope: Scope.Scope, hears: () => boolean): Memory<A> & { 
 
   return {
     read: (key, lookup, keptMs) =>
-      Effect.contextWithEffect((context: Context.Context<never>) => {
-        if (!hears() || Option.isSome(Context.getOption(context, TransactionConnection))) return lookup()
-        return Clock.clockWith((clock) => {
-          const now = monotonicMs(clock)
-          const entry = entries.get(key)
-          if (entry !== undefined && now < entry.untilMs) return Effect.succeed(entry.answer)
-          const shared = lookups.get(key)
-          return shared === undefined ? share(key, lookup(), keptMs, now) : Deferred.await(shared)
-        })
+      Effect.withFiberRuntime((fiber) => {
+        const context = fiber.getFiberRef(FiberRef.currentContext)
+        if (!hears() || context.unsafeMap.has(TransactionConnection.key)) return lookup()
+        const now = monotonicMs(Context.get(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock))
+        const entry = entries.get(key)
+        if (entry !== undefined && now < entry.untilMs) return Effect.succeed(entry.answer)
+        const shared = lookups.get(key)
+        return shared === undefined ? share(key, lookup(), keptMs, now) : Deferred.await(shared)
       }),
     forget: () => {
       generation += 1

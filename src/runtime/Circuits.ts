@@ -26,7 +26,7 @@ export const makeCircuits = Effect.gen(function*() {
       PubSub.publish(signals, Signal.CircuitChanged({ webhookId: decided.webhookId, state: decided.circuit.state }))
     )
 
-  return (endpoints: ReadonlyArray<Endpoint>) =>
+  const decideOn = (endpoints: ReadonlyArray<Endpoint>) =>
     Effect.gen(function*() {
       const decided = yield* Effect.forEach(endpoints, decide)
       const changes = decided.flat()
@@ -45,6 +45,8 @@ export const makeCircuits = Effect.gen(function*() {
       Effect.catchTag("PersistenceError", (error) =>
         Effect.logWarning("circuits not decided on; their next attempts decide", error))
     )
+
+  return (endpoints: ReadonlyArray<Endpoint>) => endpoints.length === 0 ? Effect.void : decideOn(endpoints)
 })
 
 const decide = (endpoint: Endpoint): Effect.Effect<ReadonlyArray<Decided>> =>

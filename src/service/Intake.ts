@@ -1,6 +1,8 @@
 /** The verbs that take events in: all of them end in one commit. */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as FiberRef from "effect/FiberRef"
+import * as LogLevel from "effect/LogLevel"
 import * as PubSub from "effect/PubSub"
 import { type Caller, reach } from "../domain/Client.ts"
 import type { Published } from "../domain/Event.ts"
@@ -120,7 +122,7 @@ const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
         const { published, waiting } = stored
         const told = Effect.zipRight(
           Spans.eventsPrepared(inputs, published),
-          Effect.forEach(published, queued(clientId, inputs), { discard: true })
+          queued(clientId, inputs, published)
         )
         return waiting.length === 0
           ? told
@@ -154,14 +156,19 @@ const inactive = (id: WebhookId) =>
       `Webhook ${id} is switched off: a test delivery would wait until it is switched on. Switch it on, or ping it.`
   })
 
-const queued =
-  (clientId: ClientId, inputs: ReadonlyArray<EventInput>) => ({ deliveries, eventId }: Published, index: number) =>
-    Effect.logInfo("event queued", {
-      eventId,
-      eventType: inputs[index]?.eventType,
-      clientId,
-      deliveries: deliveries.length
-    })
+/** Nobody reads most of these lines: where none are wanted, none are made. */
+const queued = (clientId: ClientId, inputs: ReadonlyArray<EventInput>, published: ReadonlyArray<Published>) =>
+  Effect.withFiberRuntime<void>((fiber) =>
+    LogLevel.greaterThan(fiber.getFiberRef(FiberRef.currentMinimumLogLevel), LogLevel.Info)
+      ? Effect.void
+      : Effect.forEach(published, ({ deliveries, eventId }, index) =>
+        Effect.logInfo("event queued", {
+          eventId,
+          eventType: inputs[index]?.eventType,
+          clientId,
+          deliveries: deliveries.length
+        }), { discard: true })
+  )
 
 /** Counts the deliveries of each event type, and those that an open circuit makes wait. */
 const count = (inputs: ReadonlyArray<EventInput>, { circuitOpen, published }: Stored): void => {

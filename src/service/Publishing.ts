@@ -38,7 +38,9 @@ type NonEmpty<A> = readonly [A, ...ReadonlyArray<A>]
 /** Makes events of one request ready to be stored. */
 export const makePrepare = ({ payloadBytesMax }: { readonly payloadBytesMax: number }) =>
   Effect.map(EventTypeStore, (catalogue) => {
-    const moment = Effect.zipWith(Clock.currentTimeMillis, TraceContext.current, (now, here) => ({ now, here }))
+    const moment = Clock.clockWith((clock) =>
+      Effect.map(TraceContext.current, (here) => ({ now: clock.unsafeCurrentTimeMillis(), here }))
+    )
     return (events: NonEmpty<EventInput>): Effect.Effect<NonEmpty<StorableEvent>, PersistenceError | TooLarge> =>
       Effect.flatMap(catalogue.sensitivePaths, (sensitive) =>
         Effect.flatMap(moment, (present) => {
