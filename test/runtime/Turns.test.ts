@@ -28,20 +28,42 @@ describe("Turns", () => {
       yield* Fiber.join(all)
     }))
 
-  it.live("lets webhooks go first that took their latest delivery, but for one in each turn, and all in their order", () =>
+  it.live("lets webhooks that took their latest delivery go before those that did not, but for one in each turn", () =>
     Effect.gen(function*() {
       const turns = new Turns()
-      const [well, ill] = [yield* Ids.make("WebhookId"), yield* Ids.make("WebhookId")]
-      turns.remember(ill, true)
-      turns.remember(ill, false)
+      const [well, failing] = [yield* Ids.make("WebhookId"), yield* Ids.make("WebhookId")]
+      turns.remember(well, false)
       turns.remember(well, true)
+      turns.remember(failing, false)
       const begun: Array<string> = []
       const one = ([name, webhook]: readonly [string, Ids.WebhookId]) =>
         Effect.map(turns.take(webhook), () => void begun.push(name))
-      const begin = [["a", ill], ["b", well], ["c", ill], ["d", ill]] as const
-      const wait = [["e", ill], ["f", ill], ["g", well], ["h", well]] as const
+      const begin = [["a", well], ["b", well], ["c", well], ["d", well]] as const
+      const wait = [["e", failing], ["f", well], ["g", well], ["h", well], ["i", well], ["j", well]] as const
       yield* Effect.forEach([...begin, ...wait], one, { concurrency: "unbounded" })
-      assert.deepStrictEqual(begun, ["a", "b", "c", "d", "e", "g", "h", "f"])
+      assert.deepStrictEqual(begin.map(([name]) => name), begun.slice(0, 4))
+      assert.deepStrictEqual(["e", "f", "g", "h", "i", "j"], begun.slice(4))
+    }))
+
+  it.live("lets attempts at failing webhooks begin evenly, all of them within a moment, and keeps no other for them", () =>
+    Effect.gen(function*() {
+      const turns = new Turns()
+      const [well, failing] = [yield* Ids.make("WebhookId"), yield* Ids.make("WebhookId")]
+      turns.remember(failing, false)
+      let begun = 0
+      const all = yield* Effect.fork(
+        Effect.replicateEffect(Effect.map(turns.take(failing), () => void (begun += 1)), 200, {
+          concurrency: "unbounded",
+          discard: true
+        })
+      )
+      // The first begins at once, and is one of the turn.
+      yield* turnOfTheLoop
+      assert.isBelow(begun, 10)
+      yield* turns.take(well)
+      assert.isBelow(begun, 200)
+      yield* Fiber.join(all)
+      assert.strictEqual(begun, 200)
     }))
 
   it.live("makes nobody wait who comes when all have begun", () =>
