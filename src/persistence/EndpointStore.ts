@@ -46,7 +46,7 @@ const statementMax = 200
  * Alerts that are raised at once, and the pause before the next: each is several rows, and when many endpoints fail together
  * the database has deliveries to see to.
  */
-const alertsMax = 20
+const alertsMax = 10
 const alertsPause = "100 millis"
 
 /** An alert about slowness is over when it is clearly over. */

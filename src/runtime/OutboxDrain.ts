@@ -2,6 +2,7 @@
  * Publishes what is in the outbox: the service's own notices, and the events of a platform that shares the database. A row
  * that is no event is set aside, one that could not be published now comes again by itself, and neither keeps the others.
  */
+import { partition } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
@@ -98,7 +99,14 @@ const makeRound = Effect.gen(function*() {
   return Effect.uninterruptible(Effect.gen(function*() {
     // Idle polls would flood the traces.
     const rows = yield* Effect.withTracerEnabled(outbox.claim, false)
-    const settled = yield* Effect.forEach(rows, settle, { concurrency: publishing })
+    const [events, notices] = partition(rows, ({ isNotice }) => isNotice)
+    const settled = yield* Effect.zipWith(
+      Effect.forEach(events, settle, { concurrency: publishing }),
+      // Nobody waits for these, and where many endpoints fail together, there are many.
+      Effect.forEach(notices, settle),
+      (some, others) => [...some, ...others],
+      { concurrent: true }
+    )
     const published = settled.flatMap((exit) => Exit.isSuccess(exit) ? Option.toArray(exit.value) : [])
     if (published.length > 0) yield* outbox.remove(published)
     // A bug stays one, once the other rows are through.
