@@ -1,6 +1,6 @@
 // Data flows one way: each folder may import only what stands before it, and siblings in one step don't know each other.
 const steps = ["domain", "telemetry", "persistence|signing|transport", "service", "runtime", "api"]
-const above = (i) => ["demo", "index", "main", "App", "AppConfig", "FirstBoot", "Serve", "StartFailure", "StopSignals", "UnknownSettings", ...steps.slice(i + 1)]
+const above = (i) => ["demo", "index", "main", "App", "AppConfig", "FirstBoot", "Heap", "Serve", "StartFailure", "StopSignals", "UnknownSettings", ...steps.slice(i + 1)]
 
 module.exports = {
   forbidden: [

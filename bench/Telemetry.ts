@@ -15,9 +15,9 @@ import * as EmbeddedService from "../test/support/EmbeddedService.ts"
 import * as Service from "../test/support/Service.ts"
 import { table } from "./Rounds.ts"
 
-const rounds = 5
+const rounds = 15
 /** Not counted: what runs for the first time is compiled meanwhile. */
-const warmUps = 2
+const warmUps = 3
 const batches = 5
 const concurrency = 4
 const eventsPerBatch = 100

@@ -11,6 +11,7 @@ import * as Redacted from "effect/Redacted"
 import * as App from "./App.ts"
 import { AppConfig } from "./AppConfig.ts"
 import * as FirstBoot from "./FirstBoot.ts"
+import * as Heap from "./Heap.ts"
 import { Supervisor } from "./runtime/Supervisor.ts"
 import { ApiKeys } from "./service/ApiKeys.ts"
 import { type Reencrypted, Reencryption } from "./service/Reencryption.ts"
@@ -20,6 +21,7 @@ import * as Logs from "./telemetry/Logs.ts"
 const logs = Layer.unwrapEffect(Effect.map(AppConfig, ({ logFormat }) => Logs.layer(logFormat)))
 
 export const serve = Effect.gen(function*() {
+  yield* Heap.letGrow
   const config = yield* AppConfig
   const token = yield* FirstBoot.FirstOperator
   yield* StopSignals.listen
