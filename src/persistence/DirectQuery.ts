@@ -25,7 +25,7 @@ const { array: camelCase } = defaultTransforms(String.snakeToCamel, false)
 export const make = (pool: Pool): Run => (statement) =>
   Effect.withFiberRuntime((fiber) => {
     const context = fiber.getFiberRef(FiberRef.currentContext)
-    if (Tracing.records(fiber) || context.unsafeMap.has(TransactionConnection.key)) return statement
+    if (Tracing.isWithinRecorded(fiber) || context.unsafeMap.has(TransactionConnection.key)) return statement
     const [text, values] = statement.compile()
     return Effect.async((resume) =>
       pool.query(text, values as Array<unknown>, (cause: Error | undefined, result) =>

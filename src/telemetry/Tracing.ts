@@ -31,28 +31,40 @@ export interface Sampling {
 /** Whether somebody has set a tracer: Effect's own one keeps spans to itself. */
 export const isOn: Effect.Effect<boolean> = Effect.map(Effect.tracer, (tracer) => tracer !== native)
 
-/** Whether a span that the fiber makes now is seen by anybody. */
-export const records = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
+const records = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
   fiber.currentTracer !== native && fiber.getFiberRef(FiberRef.currentTracerEnabled)
 
-/** The span that the present effect runs in; null where there is none, and where nobody traces. */
-export const parentSpan: Effect.Effect<Tracer.AnySpan | null> = Effect.withFiberRuntime((fiber) => {
+const parentOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Tracer.AnySpan | null => {
   const span = Context.getOption(fiber.getFiberRef(FiberRef.currentContext), Tracer.ParentSpan)
-  return Effect.succeed(Option.isSome(span) && records(fiber) ? span.value : null)
-})
+  return Option.isSome(span) && records(fiber) ? span.value : null
+}
+
+/** Whether the fiber runs in a span that is recorded. */
+export const isWithinRecorded = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
+  parentOf(fiber)?.sampled === true
+
+/** The span that the present effect runs in; null where there is none, and where nobody traces. */
+export const parentSpan: Effect.Effect<Tracer.AnySpan | null> = Effect.withFiberRuntime((fiber) =>
+  Effect.succeed(parentOf(fiber))
+)
 
 /** Notes it at the span that the present effect runs in, if any. */
 export const annotate = (key: string, value: string): Effect.Effect<void> =>
   Effect.withFiberRuntime((fiber) => {
-    const span = Context.getOption(fiber.getFiberRef(FiberRef.currentContext), Tracer.ParentSpan)
-    if (Option.isSome(span) && span.value._tag === "Span" && records(fiber)) span.value.attribute(key, value)
+    const span = parentOf(fiber)
+    if (span?._tag === "Span") span.attribute(key, value)
     return Effect.void
   })
 
-/** A span around it, where anybody traces; the step costs next to nothing where nobody does. */
+/** A span around it, unless it would not be recorded: then the step costs next to nothing. */
 export const spanned = (name: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
   const within = Effect.withSpan(self, name, { captureStackTrace: false })
-  return Effect.withFiberRuntime((fiber) => records(fiber) ? within : self)
+  return Effect.withFiberRuntime((fiber) => {
+    const parent = parentOf(fiber)
+    // What is beneath an unrecorded span of ours is not recorded either; what comes from outside is yet to be decided on.
+    const isUnrecorded = parent !== null && parent._tag === "Span" && !parent.sampled
+    return records(fiber) && !isUnrecorded ? within : self
+  })
 }
 
 const native = Context.get(DefaultServices.liveServices, Tracer.Tracer)
