@@ -46,9 +46,13 @@ export const read = (
   request: HttpServerRequest.HttpServerRequest,
   options: BodyOptions
 ): Effect.Effect<Json.Json, BodyRefused> => {
-  if (Number(request.headers["content-length"] ?? 0) > options.bytesMax) return Effect.fail(tooLarge(options.bytesMax))
+  const isTooLarge = Number(request.headers["content-length"] ?? 0) > options.bytesMax
   return MediaType.refuse(request.headers).pipe(
-    Effect.zipRight(receive(NodeHttpServerRequest.toIncomingMessage(request), options)),
+    Effect.zipRight(
+      isTooLarge
+        ? Effect.fail(tooLarge(options.bytesMax))
+        : receive(NodeHttpServerRequest.toIncomingMessage(request), options)
+    ),
     Effect.flatMap(parse)
   )
 }

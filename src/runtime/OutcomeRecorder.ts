@@ -56,13 +56,10 @@ const make = Effect.gen(function*() {
 
   const writeBatch = (pending: ReadonlyArray<PendingOutcome>) =>
     Effect.gen(function*() {
-      const record = Effect.tapErrorTag(
-        store.record(pending.map(({ outcome }) => outcome)),
-        "PersistenceError",
-        (error) => Effect.logWarning("outcomes not written yet", error)
+      const recorded = yield* store.record(pending.map(({ outcome }) => outcome)).pipe(
+        Effect.tapErrorTag("PersistenceError", (error) => Effect.logWarning("outcomes not written yet", error)),
+        Effect.retry(retries)
       )
-      // A schedule is only set up where it is needed.
-      const recorded = yield* Effect.catchTag(record, "PersistenceError", () => Effect.retry(record, retries))
       const [late, written] = partition(pending, ({ outcome }) => recorded.deliveries.has(outcome.deliveryId))
       if (late.length > 0) yield* Effect.logWarning("outcomes refused: their leases had ended", { count: late.length })
       yield* PubSub.publishAll(
