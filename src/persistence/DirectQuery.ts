@@ -9,6 +9,7 @@ import { defaultTransforms, type Statement } from "@effect/sql/Statement"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
+import * as Option from "effect/Option"
 import * as String from "effect/String"
 import type { Pool } from "pg"
 import * as Tracing from "../telemetry/Tracing.ts"
@@ -25,7 +26,8 @@ const { array: camelCase } = defaultTransforms(String.snakeToCamel, false)
 export const make = (pool: Pool): Run => (statement) =>
   Effect.withFiberRuntime((fiber) => {
     const context = fiber.getFiberRef(FiberRef.currentContext)
-    if (Tracing.isWithinRecorded(fiber) || context.unsafeMap.has(TransactionConnection.key)) return statement
+    const isInTransaction = Option.isSome(Context.getOption(context, TransactionConnection))
+    if (isInTransaction || Tracing.isWithinRecorded(fiber)) return statement
     const [text, values] = statement.compile()
     return Effect.async((resume) =>
       pool.query(text, values as Array<unknown>, (cause: Error | undefined, result) =>

@@ -17,6 +17,7 @@ import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import type { LazyArg } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as OwnConnection from "./OwnConnection.ts"
 import { afterCommit, PersistenceError } from "./Postgres.ts"
@@ -134,7 +135,7 @@ const makeMemory = <A>(scope: Scope.Scope, hears: () => boolean): Memory<A> & { 
     read: (key, lookup, keptMs) =>
       Effect.withFiberRuntime((fiber) => {
         const context = fiber.getFiberRef(FiberRef.currentContext)
-        if (!hears() || context.unsafeMap.has(TransactionConnection.key)) return lookup()
+        if (!hears() || Option.isSome(Context.getOption(context, TransactionConnection))) return lookup()
         const now = monotonicMs(Context.get(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock))
         const entry = entries.get(key)
         if (entry !== undefined && now < entry.untilMs) return Effect.succeed(entry.answer)

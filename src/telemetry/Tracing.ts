@@ -48,7 +48,7 @@ export const parentSpan: Effect.Effect<Tracer.AnySpan | null> = Effect.withFiber
   Effect.succeed(parentOf(fiber))
 )
 
-/** Notes it at the span that the present effect runs in, if any. */
+/** Notes it at the span that the present effect runs in, if any: where there is none, Effect's own one makes an error first. */
 export const annotate = (key: string, value: string): Effect.Effect<void> =>
   Effect.withFiberRuntime((fiber) => {
     const span = parentOf(fiber)
