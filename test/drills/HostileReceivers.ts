@@ -14,6 +14,7 @@ import * as Service from "../support/Service.ts"
 import { type Drill, type Length, progress } from "./Drill.ts"
 import type { Finding } from "./Finding.ts"
 import * as HealthyWebhook from "./HealthyWebhook.ts"
+import * as HostileEvents from "./HostileEvents.ts"
 import type { Vitals } from "./probe.ts"
 
 /** Of 25 kinds: 500. */
@@ -21,9 +22,6 @@ const ofEachKind = 20
 const rounds: Record<Length, number> = { full: 3, short: 1 }
 const aloneSeconds = 24
 const besideSeconds = 24
-/** Every hostile webhook gets a delivery about so often. */
-const everySeconds = 12
-const groups = 50
 
 const pathOf = (file: string) => fileURLToPath(new URL(file, import.meta.url))
 
@@ -43,22 +41,11 @@ const registerAll = (api: ApiClient, receivers: ReadonlyArray<HostileReceiver>) 
       api.register({
         name: kind,
         url,
-        events: [`hostile.group${i % groups}`],
+        events: [HostileEvents.typeFor(i)],
         timeout_ms: timeouts.get(kind),
         retry_count: 2
       }), { concurrency: 4, discard: true }).pipe(Effect.orDie)
     return timeouts
-  })
-
-/** Group by group, so that the load is even, until it is interrupted. */
-const publishHostile = (api: ApiClient) =>
-  Effect.gen(function*() {
-    const turn = yield* Ref.make(0)
-    yield* Effect.flatMap(Ref.getAndUpdate(turn, (n) => (n + 1) % groups), (n) =>
-      api.publish(`hostile.group${n}`, { filling: "x".repeat(8_000) })).pipe(
-        Effect.orDie,
-        Effect.repeat(Schedule.fixed(everySeconds * 1_000 / groups))
-      )
   })
 
 const classesOf = (url: string) =>
@@ -109,7 +96,17 @@ const startZoo = Effect.gen(function*() {
   )
   yield* Effect.orDie(child.said(/READY/))
   const zoo = (yield* child.ask("receivers")) as Zoo
-  return { ...zoo, sightings: Effect.map(child.ask("sightings"), (seen) => seen as Sightings) }
+  return {
+    ...zoo,
+    sightings: Effect.map(child.ask("sightings"), (seen) => seen as Sightings),
+    /** Publishes to them until it is interrupted: without anybody hostile there is nothing to be beside of. */
+    publish: ({ base, key }: Pick<Service.Running, "base" | "key">): Effect.Effect<never> =>
+      child.ask(`publish ${base} ${key}`).pipe(
+        Effect.zipRight(child.exit),
+        Effect.flatMap(({ output }) => Effect.dieMessage(`the hostile receivers ended: ${output}`)),
+        Effect.onInterrupt(() => child.ask("rest"))
+      )
+  }
 })
 
 const startService = (nameserver: string) =>
@@ -127,7 +124,7 @@ const startService = (nameserver: string) =>
       }
     }).pipe(Effect.orDie)
     return {
-      api: service.api,
+      service,
       url: Service.embeddedUrl(dataDirectory),
       vitals: Effect.map(service.ask("vitals"), (vitals) => vitals as Vitals)
     }
@@ -150,15 +147,12 @@ const kindFindings = (
   })
 }
 
-/** Without anybody hostile there is nothing to be beside of. */
-const diesWith = (publishing: Fiber.Fiber<void, never>) =>
-  Effect.zipRight(Fiber.join(publishing), Effect.dieMessage("publishing to the hostile receivers ended"))
-
 const ms = (value: number): string => `${Math.round(value * 10) / 10} ms`
 
 const run = Effect.fnUntraced(function*(length: Length) {
-  const { nameserver, receivers, sightings } = yield* startZoo
-  const { api, url, vitals } = yield* startService(nameserver)
+  const { nameserver, publish, receivers, sightings } = yield* startZoo
+  const { service, url, vitals } = yield* startService(nameserver)
+  const { api } = service
   const timeouts = yield* registerAll(api, receivers)
   const calmDown = Effect.zipRight(
     switchHostile(api, url, false),
@@ -167,8 +161,8 @@ const run = Effect.fnUntraced(function*(length: Length) {
   const healthy = yield* HealthyWebhook.make(api)
   yield* progress(`${receivers.length} hostile receivers registered; warming up with a round that is not counted`)
   yield* healthy.measure(aloneSeconds)
-  const warmingUp = yield* Effect.fork(publishHostile(api))
-  yield* healthy.measure(everySeconds + besideSeconds)
+  const warmingUp = yield* Effect.fork(publish(service))
+  yield* healthy.measure(HostileEvents.everySeconds + besideSeconds)
   yield* Fiber.interrupt(warmingUp)
   yield* calmDown
 
@@ -182,11 +176,11 @@ const run = Effect.fnUntraced(function*(length: Length) {
     yield* measureAlone
     yield* vitals
     yield* switchHostile(api, url, true)
-    const hostile = yield* Effect.fork(publishHostile(api))
+    const hostile = yield* Effect.fork(publish(service))
     const watching = yield* Effect.fork(watchLeased(url, mostLeased))
     // Until as many wait as will.
-    yield* Effect.sleep(`${everySeconds} seconds`)
-    const found = yield* Effect.raceFirst(healthy.measure(besideSeconds), diesWith(hostile))
+    yield* Effect.sleep(`${HostileEvents.everySeconds} seconds`)
+    const found = yield* Effect.raceFirst(healthy.measure(besideSeconds), Fiber.join(hostile))
     beside.push(...found)
     loops.push(yield* vitals)
     yield* Fiber.interruptAll([hostile, watching])
