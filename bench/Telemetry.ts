@@ -17,8 +17,8 @@ import { table } from "./Rounds.ts"
 
 const rounds = 15
 /** Not counted: what runs for the first time is compiled meanwhile. */
-const warmUps = 3
-const batches = 5
+const warmUps = 5
+const batches = 10
 const concurrency = 4
 const eventsPerBatch = 100
 
@@ -99,7 +99,8 @@ const makeContender = (receiver: Effect.Effect.Success<typeof makeReceiver>) =>
       yield* service.api.send("POST", "/api/events/batch", { events })
       yield* delivered
     })
-    return { name, run, pid: service.pid }
+    // A publisher that traces asks, with its `traceparent`, for a record of everything.
+    return { name, run: Effect.withTracerEnabled(run, false), pid: service.pid }
   })
 
 const program = Effect.scoped(Effect.gen(function*() {
@@ -107,6 +108,8 @@ const program = Effect.scoped(Effect.gen(function*() {
   const collector = { OTEL_EXPORTER_OTLP_ENDPOINT: yield* listening(taking) }
   const contenders = [
     yield* contender("exports nothing", {}),
+    // What two alike differ by, the others may, too.
+    yield* contender("exports nothing, its twin", {}),
     yield* contender("exports, 5 % of traces", collector),
     yield* contender("exports, every trace", { ...collector, OTEL_TRACES_SAMPLER: "always_on" }),
     yield* contender("collector never answers", { OTEL_EXPORTER_OTLP_ENDPOINT: yield* listening(silent) }),
