@@ -1,7 +1,10 @@
 /**
  * What exporting costs: the same events through services that export nothing, to a collector that takes all (a share of
  * the traces, as it is by default, and every trace), to one that never answers, and to one that is not there. They take
- * turns; what counts is each one's ratio to the first in the same round. `npm run bench:telemetry`
+ * turns; what counts is each one's ratio to those that export nothing.
+ *
+ * Two processes that do the same differ by a tenth for as long as they live, so all of them are started anew some times,
+ * and there are two that export nothing: what these differ by, the others may, too. `npm run bench:telemetry`
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Clock from "effect/Clock"
@@ -15,10 +18,12 @@ import * as EmbeddedService from "../test/support/EmbeddedService.ts"
 import * as Service from "../test/support/Service.ts"
 import { table } from "./Rounds.ts"
 
-const rounds = 15
+/** Of processes. */
+const generations = 5
+const rounds = 3
 /** Not counted: what runs for the first time is compiled meanwhile. */
-const warmUps = 5
-const batches = 10
+const warmUps = 3
+const batches = 5
 const concurrency = 4
 const eventsPerBatch = 100
 
@@ -103,37 +108,78 @@ const makeContender = (receiver: Effect.Effect.Success<typeof makeReceiver>) =>
     return { name, run: Effect.withTracerEnabled(run, false), pid: service.pid }
   })
 
-const program = Effect.scoped(Effect.gen(function*() {
-  const contender = makeContender(yield* makeReceiver)
-  const collector = { OTEL_EXPORTER_OTLP_ENDPOINT: yield* listening(taking) }
-  const contenders = [
-    yield* contender("exports nothing", {}),
-    // What two alike differ by, the others may, too.
-    yield* contender("exports nothing, its twin", {}),
-    yield* contender("exports, 5 % of traces", collector),
-    yield* contender("exports, every trace", { ...collector, OTEL_TRACES_SAMPLER: "always_on" }),
-    yield* contender("collector never answers", { OTEL_EXPORTER_OTLP_ENDPOINT: yield* listening(silent) }),
-    yield* contender("collector is not there", { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:1" })
-  ]
-  const perSecond = contenders.map(({ name }) => ({ name, rates: new Array<number>() }))
-  const perCpuSecond = contenders.map(({ name }) => ({ name, rates: new Array<number>() }))
-  for (let round = 0; round < warmUps + rounds; round++) {
-    for (let turn = 0; turn < contenders.length; turn++) {
+interface Spent {
+  seconds: number
+  cpuSeconds: number
+}
+
+/** What each of the contenders spent in its turns. */
+const race = (contenders: ReadonlyArray<Effect.Effect.Success<ReturnType<ReturnType<typeof makeContender>>>>) =>
+  Effect.gen(function*() {
+    const spent = new Map(contenders.map(({ name }): [string, Spent] => [name, { seconds: 0, cpuSeconds: 0 }]))
+    for (let round = 0; round < warmUps + rounds; round++) {
       // Another one begins each time: nobody always comes after the same neighbour.
-      const index = (round + turn) % contenders.length
-      const { pid, run } = contenders[index] ?? (yield* Effect.dieMessage("there is one for each turn"))
-      const [cpuBefore, before] = [cpuSeconds(pid), yield* Clock.currentTimeNanos]
-      yield* Effect.replicateEffect(run, batches, { concurrency, discard: true })
-      const seconds = Number((yield* Clock.currentTimeNanos) - before) / 1e9
-      if (round < warmUps) continue
-      perSecond[index]?.rates.push(batches * eventsPerBatch / seconds)
-      perCpuSecond[index]?.rates.push(batches * eventsPerBatch / (cpuSeconds(pid) - cpuBefore))
+      const turn = round % contenders.length
+      for (const { name, pid, run } of [...contenders.slice(turn), ...contenders.slice(0, turn)]) {
+        const [cpuBefore, before] = [cpuSeconds(pid), yield* Clock.currentTimeNanos]
+        yield* Effect.replicateEffect(run, batches, { concurrency, discard: true })
+        const total = spent.get(name)
+        if (round < warmUps || total === undefined) continue
+        total.seconds += Number((yield* Clock.currentTimeNanos) - before) / 1e9
+        total.cpuSeconds += cpuSeconds(pid) - cpuBefore
+      }
     }
+    return spent
+  })
+
+const nothing = "exports nothing"
+const twin = "exports nothing, too"
+
+const makeGeneration = (receiver: Effect.Effect.Success<typeof makeReceiver>, taken: string, unanswered: string) => {
+  const contender = makeContender(receiver)
+  const collector = { OTEL_EXPORTER_OTLP_ENDPOINT: taken }
+  return Effect.all([
+    contender(nothing, {}),
+    contender("exports, 5 % of traces", collector),
+    contender("exports, every trace", { ...collector, OTEL_TRACES_SAMPLER: "always_on" }),
+    contender(twin, {}),
+    contender("collector never answers", { OTEL_EXPORTER_OTLP_ENDPOINT: unanswered }),
+    contender("collector is not there", { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:1" })
+  ])
+}
+
+/** Deliveries in each generation; those that export nothing are one to the others. */
+const rates = (generations: ReadonlyArray<ReadonlyMap<string, Spent>>, of: (spent: Spent) => number) => {
+  const rate = (spent: ReadonlyMap<string, Spent>, name: string) =>
+    rounds * batches * eventsPerBatch / of(spent.get(name) ?? { seconds: Number.NaN, cpuSeconds: Number.NaN })
+  const names = [...generations[0]?.keys() ?? []]
+  return [
+    { name: "both that export nothing", rates: generations.map((all) => (rate(all, nothing) + rate(all, twin)) / 2) },
+    ...names.map((name) => ({ name, rates: generations.map((all) => rate(all, name)) }))
+  ]
+}
+
+const program = Effect.scoped(Effect.gen(function*() {
+  const receiver = yield* makeReceiver
+  const [taken, unanswered] = [yield* listening(taking), yield* listening(silent)]
+  const results: Array<ReadonlyMap<string, Spent>> = []
+  for (let generation = 1; generation <= generations; generation++) {
+    yield* Effect.scoped(Effect.gen(function*() {
+      const contenders = yield* makeGeneration(receiver, taken, unanswered)
+      const spent = yield* race(contenders)
+      results.push(spent)
+      yield* Console.log(`generation ${generation} of ${generations}`)
+      for (const { name, pid } of contenders) {
+        const perSecond = rounds * batches * eventsPerBatch / (spent.get(name)?.seconds ?? Number.NaN)
+        yield* Console.log(`  ${name.padEnd(32)}  ${perSecond.toFixed(0)} a second, ${rssMb(pid)} MB resident`)
+      }
+    }))
   }
-  yield* Console.log(table("deliveries", perSecond))
+  yield* Console.log(`\n${table("deliveries", rates(results, ({ seconds }) => seconds))}`)
   // Where something else keeps the machine busy, this is what still tells one from another.
-  yield* Console.log(`\n${table("deliveries, by the process's own CPU", perCpuSecond)}\n`)
-  for (const { name, pid } of contenders) yield* Console.log(`${name.padEnd(34)}  ${rssMb(pid)} MB resident`)
+  yield* Console.log(
+    `\n${table("deliveries, by the process's own CPU", rates(results, ({ cpuSeconds }) => cpuSeconds))}`
+  )
 }))
 
 NodeRuntime.runMain(program)
