@@ -61,14 +61,21 @@ export const make = (options: ListenerOptions): Effect.Effect<Listener> =>
       if (request.url === "/healthz") alive(response)
       else BareProblem.answer(response, stopping)
     })
-    // No protocol of ours is spoken over an upgraded connection, and Node's own timeouts leave it alone.
-    server.on("upgrade", (_, socket: Socket) => socket.setTimeout(headersTimeoutOf(server), () => socket.destroy()))
+    ignoreUpgrades(server)
     BrokenRequest.answer(server, (socket) => Array.from(underWay).find((response) => response.socket === socket))
 
     return { server, drain: drain(server, sockets, underWay) }
   })
 
-const headersTimeoutOf = ({ headersTimeout }: Server): number => headersTimeout
+/**
+ * A request that offers another protocol is as good as one that does not (RFC 9110, section 7.8). Where anybody listens for
+ * upgrades, as the platform does for its sockets, Node takes the request's body for the first words of that protocol.
+ */
+const ignoreUpgrades = (server: Server): void => {
+  server.on("newListener", (event) => {
+    if (event === "upgrade") process.nextTick(() => server.removeAllListeners("upgrade"))
+  })
+}
 
 const drain = (server: Server, sockets: ReadonlySet<Socket>, underWay: ReadonlySet<ServerResponse>) =>
   Effect.async<void>((resume) => {

@@ -50,15 +50,24 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Headers", (it)
       }
     }))
 
-  it.scoped("a connection that asks for another protocol is answered as any other, and ends", () =>
-    Effect.gen(function*() {
-      const client = yield* RawHttp.connect((yield* ApiTest).port)
-      yield* client.write(RawHttp.head("GET /healthz", null, { connection: "upgrade", upgrade: "websocket" }))
-      const { headers, json, status } = yield* soon(client.answer)
-      assert.deepStrictEqual([status, json], [200, { status: "ok" }])
-      assert.deepInclude(headers, securityHeaders)
-      assert.isNull(yield* soon(client.ended))
-    }))
+  for (const upgrade of ["websocket", "h2c", "nothing/1"]) {
+    it.scoped(`a request that offers another protocol is as good as any other: ${upgrade}`, () =>
+      Effect.gen(function*() {
+        const { newTenant, port } = yield* ApiTest
+        const { publisher } = yield* newTenant
+        const client = yield* RawHttp.connect(port)
+        const offer = { connection: "upgrade", upgrade }
+        const body = JSON.stringify({ event_type: "deal.won", payload: { id: 1 } })
+        const sent = { ...offer, "content-type": "application/json", "content-length": String(body.length) }
+        yield* client.write(RawHttp.head("POST /api/events", publisher.token, sent) + body)
+        assert.strictEqual((yield* soon(client.answer)).status, 202)
+        // The connection goes on.
+        yield* client.write(RawHttp.head("GET /healthz", null, offer))
+        const { headers, json, status } = yield* soon(client.answer)
+        assert.deepStrictEqual([status, json], [200, { status: "ok" }])
+        assert.deepInclude(headers, securityHeaders)
+      }))
+  }
 })
 
 describe("a process without its API", () => {
