@@ -26,6 +26,8 @@ export class Turns {
   /** At webhooks that fail: until their tick. */
   readonly #spread: Array<Begin> = []
   #isTicking = false
+  /** As many as it takes for the last of them to begin in time. */
+  #perTick = 0
   /** Until a turn; the first before the others. */
   readonly #first: Array<Begin> = []
   readonly #others: Array<Begin> = []
@@ -55,14 +57,19 @@ export class Turns {
   }
 
   #beginEvenly(begin: Begin): void {
-    if (this.#isTicking) return void this.#spread.push(begin)
+    if (this.#isTicking) {
+      this.#spread.push(begin)
+      this.#perTick = Math.max(this.#perTick, Math.ceil(this.#spread.length * tickMs / spreadMs))
+      return
+    }
     this.#isTicking = true
+    this.#perTick = 0
     Timer.after(tickMs, () => this.#tick())
     this.#beginInTurn(this.#others, begin)
   }
 
   #tick(): void {
-    const due = this.#spread.splice(0, Math.ceil(this.#spread.length * tickMs / spreadMs))
+    const due = this.#spread.splice(0, this.#perTick)
     this.#isTicking = due.length > 0
     if (!this.#isTicking) return
     Timer.after(tickMs, () => this.#tick())
