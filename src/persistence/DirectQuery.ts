@@ -23,6 +23,8 @@ export class DirectQuery extends Context.Reference<DirectQuery>()("deeper-hub-we
 
 const { array: camelCase } = defaultTransforms(String.snakeToCamel, false)
 
+const failed = (cause: unknown) => Effect.fail(new SqlError({ cause, message: "Failed to execute statement" }))
+
 export const make = (pool: Pool): Run => (statement) =>
   Effect.withFiberRuntime((fiber) => {
     const context = fiber.getFiberRef(FiberRef.currentContext)
@@ -30,12 +32,14 @@ export const make = (pool: Pool): Run => (statement) =>
     if (isInTransaction || Tracing.isWithinRecorded(fiber)) return statement
     const [text, values] = statement.compile()
     return Effect.async((resume) =>
-      pool.query(text, values as Array<unknown>, (cause: Error | undefined, result) =>
-        resume(
+      // The pool's own `query` would close the connection of every statement that is refused.
+      pool.connect((cause, client, release) => {
+        if (client === undefined) return resume(failed(cause))
+        client.query(text, values as Array<unknown>, (cause: Error | undefined, result) => {
+          release()
           // Where it failed there is no result, whatever the types say.
-          cause instanceof Error
-            ? Effect.fail(new SqlError({ cause, message: "Failed to execute statement" }))
-            : Effect.succeed(camelCase(result.rows))
-        ))
+          resume(cause instanceof Error ? failed(cause) : Effect.succeed(camelCase(result.rows)))
+        })
+      })
     )
   })

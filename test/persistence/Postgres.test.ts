@@ -1,6 +1,7 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Redacted } from "effect"
+import { DirectQuery } from "../../src/persistence/DirectQuery.ts"
 import * as Postgres from "../../src/persistence/Postgres.ts"
 import * as PgTest from "../support/PgTest.ts"
 
@@ -20,6 +21,30 @@ layer(alone, { timeout: "60 seconds", excludeTestServices: true })("the connecti
       const slow = yield* Effect.flip(sql`SELECT pg_sleep(3600)`)
       assert.strictEqual(slow._tag, "SqlError")
       assert.deepStrictEqual(yield* sql`SELECT 1 AS one`, [{ one: 1 }])
+    }))
+
+  it.effect("a statement that was run on the pool itself leaves its connection as good as it was", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const run = yield* DirectQuery
+      const session = run(sql`SELECT pg_backend_pid() AS pid`)
+      const before = yield* session
+      assert.strictEqual((yield* Effect.flip(run(sql`SELECT 1 / ${0}::int`)))._tag, "SqlError")
+      assert.deepStrictEqual(yield* session, before)
+      assert.strictEqual((yield* Effect.flip(run(sql`SELECT pg_sleep(3600)`)))._tag, "SqlError")
+      assert.notDeepEqual(yield* session, before)
+    }))
+
+  it.effect("what runs on the pool itself is part of a transaction all the same", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const run = yield* DirectQuery
+      yield* sql`CREATE TABLE undone (id int)`
+      const [within] = yield* sql.withTransaction(Effect.gen(function*() {
+        yield* sql`INSERT INTO undone VALUES (1)`
+        return yield* run(sql`SELECT count(*)::int AS seen FROM undone`)
+      }))
+      assert.deepStrictEqual(within, { seen: 1 })
     }))
 
   it.effect("commits survive a crash, though the database is set otherwise", () =>
