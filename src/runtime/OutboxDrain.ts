@@ -29,8 +29,11 @@ import { type Signal, Signals } from "../telemetry/Signals.ts"
 /** Whoever writes to the database may publish for every client. */
 const platform: Caller = { keyId: null, clientId: defaultClient, role: "operator", address: null }
 
-/** Rows that are committed at once, beside what comes over the bus and HTTP. */
-const publishing = 16
+/** Events that are committed at once, beside what comes over the bus and HTTP. */
+const eventsAtOnce = 16
+
+/** Nobody waits for notices, and where many endpoints fail together, there are many. */
+const noticesAtOnce = 4
 
 export const make = (options: { readonly pollInterval: Duration.DurationInput }) =>
   Effect.gen(function*() {
@@ -66,20 +69,32 @@ const makeWakeups = Effect.gen(function*() {
 const mayHaveFilled = (signal: Signal): boolean =>
   signal._tag === "OutboxFilled" || (signal._tag === "AttemptRecorded" && signal.status === "failed_permanent")
 
+interface Round {
+  isDatabaseAway: boolean
+}
+
+/** It comes again. */
+const leftAlone = Effect.succeed(Exit.succeed(Option.none<string>()))
+
 /** Claims some rows and publishes them; answers how many. Not to be left half done: it is short. */
 const makeRound = Effect.gen(function*() {
   const outbox = yield* Outbox
   const publish = yield* makePublish
 
-  const settle = (row: OutboxRow) => {
+  const settle = (round: Round, row: OutboxRow) => {
     const { clientId, eventType, id } = row
     return publish(row).pipe(
       Effect.as(Option.some(id)),
       Effect.catchAll((error) => error._tag === "PersistenceError" ? Effect.fail(error) : setAside(id, error)),
       Effect.catchTag(
         "PersistenceError",
-        (error) =>
-          Effect.as(Effect.logWarning("a row of the outbox was not published, it comes again", error), Option.none())
+        (error) => {
+          round.isDatabaseAway = true
+          return Effect.as(
+            Effect.logWarning("a row of the outbox was not published, it comes again", error),
+            Option.none()
+          )
+        }
       ),
       Effect.tapDefect((cause) => Effect.logError("a row of the outbox met a fault of ours, it comes again", cause)),
       Effect.annotateLogs({ outboxId: id, clientId, eventType }),
@@ -99,11 +114,14 @@ const makeRound = Effect.gen(function*() {
   return Effect.uninterruptible(Effect.gen(function*() {
     // Idle polls would flood the traces.
     const rows = yield* Effect.withTracerEnabled(outbox.claim, false)
+    const round: Round = { isDatabaseAway: false }
     const [events, notices] = partition(rows, ({ isNotice }) => isNotice)
     const settled = yield* Effect.zipWith(
-      Effect.forEach(events, settle, { concurrency: publishing }),
-      // Nobody waits for these, and where many endpoints fail together, there are many.
-      Effect.forEach(notices, settle),
+      Effect.forEach(events, (row) => settle(round, row), { concurrency: eventsAtOnce }),
+      // While the database is away each would wait for it in turn, and the end of the service for all of them.
+      Effect.forEach(notices, (row) => Effect.suspend(() => round.isDatabaseAway ? leftAlone : settle(round, row)), {
+        concurrency: noticesAtOnce
+      }),
       (some, others) => [...some, ...others],
       { concurrent: true }
     )
