@@ -6,12 +6,15 @@ import { type Json, JsonFloat, type JsonObject } from "./Json.ts"
 
 export const redacted = "[REDACTED]"
 
-// Whole words, so that `access_token`, `accessToken` and `X-Api-Key` match and `tokenizer` or `secretary` don't.
+// Whole words, so that `access_token`, `accessToken` and `X-Api-Key` match and `tokenizer` or `secretary` don't; and a name
+// that is one of them once its parts are put together: `pass_word`, `C.P.F.`
 const sensitiveWords = new Set([
   "authorization",
   "cpf",
   "cvc",
+  "cvc2",
   "cvv",
+  "cvv2",
   "passphrase",
   "passwd",
   "password",
@@ -28,7 +31,8 @@ const sensitiveSpellings = new Set(["apikey", "cardnumber", "privatekey"])
 // `JWTToken` are two.
 const words = (key: string): ReadonlyArray<string> =>
   key
-    .normalize("NFC")
+    .normalize("NFKC")
+    .replace(/\p{Cf}/gu, "")
     .replace(/([\p{Ll}\p{N}])(\p{Lu})/gu, "$1 $2")
     .replace(/(\p{Lu})(\p{Lu}\p{Ll})/gu, "$1 $2")
     .toLowerCase()
@@ -37,9 +41,11 @@ const words = (key: string): ReadonlyArray<string> =>
 /** Whether a member of this name is redacted whatever the event type. */
 export const isSensitiveKey = (key: string): boolean => {
   const parts = words(key)
-  return parts.some((word, i) =>
-    sensitiveWords.has(word) || sensitiveSpellings.has(word) || sensitivePairs.has(`${word} ${parts[i + 1] ?? ""}`)
-  )
+  const whole = parts.join("")
+  return sensitiveWords.has(whole) || sensitiveSpellings.has(whole) ||
+    parts.some((word, i) =>
+      sensitiveWords.has(word) || sensitiveSpellings.has(word) || sensitivePairs.has(`${word} ${parts[i + 1] ?? ""}`)
+    )
 }
 
 // A key is judged again in every event, and publishers use few: a bounded memory of verdicts on keys of usual length.

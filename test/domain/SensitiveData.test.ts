@@ -83,6 +83,12 @@ describe("a sensitive key", () => {
     }
   })
 
+  it("is recognised in letters of another width, with marks that nobody sees, and once its parts are put together", () => {
+    for (const key of ["ｔｏｋｅｎ", "to\u200Bken", "pass_word", "PassWord", "pass word", "C.P.F.", "c_v_v", "cvv2"]) {
+      assert.isTrue(isSensitiveKey(key), key)
+    }
+  })
+
   it("is a whole word: what only contains one is left alone", () => {
     const words = [
       "tokenizer",
