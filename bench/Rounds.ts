@@ -4,6 +4,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
 
 export interface Contender<E, R> {
   readonly name: string
@@ -32,9 +33,8 @@ export const race = <E, R>(
     const rates = new Map<string, Array<number>>(contenders.map(({ name }) => [name, []]))
     // The first round warms up caches and connections, and is not counted.
     for (let round = 0; round <= rounds; round++) {
-      // Another one begins each time: nobody always comes after the same neighbour.
-      const turn = round % contenders.length
-      for (const { name, run } of [...contenders.slice(turn), ...contenders.slice(0, turn)]) {
+      // Nobody always comes after the same neighbour.
+      for (const { name, run } of yield* Random.shuffle(contenders)) {
         const before = yield* Clock.currentTimeNanos
         yield* Effect.replicateEffect(run, times, { concurrency, discard: true })
         const seconds = Number((yield* Clock.currentTimeNanos) - before) / 1e9

@@ -11,6 +11,7 @@ import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
 import { readFileSync } from "node:fs"
 import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
@@ -118,9 +119,8 @@ const race = (contenders: ReadonlyArray<Effect.Effect.Success<ReturnType<ReturnT
   Effect.gen(function*() {
     const spent = new Map(contenders.map(({ name }): [string, Spent] => [name, { seconds: 0, cpuSeconds: 0 }]))
     for (let round = 0; round < warmUps + rounds; round++) {
-      // Another one begins each time: nobody always comes after the same neighbour.
-      const turn = round % contenders.length
-      for (const { name, pid, run } of [...contenders.slice(turn), ...contenders.slice(0, turn)]) {
+      // Nobody always comes after the same neighbour.
+      for (const { name, pid, run } of yield* Random.shuffle(contenders)) {
         const [cpuBefore, before] = [cpuSeconds(pid), yield* Clock.currentTimeNanos]
         yield* Effect.replicateEffect(run, batches, { concurrency, discard: true })
         const total = spent.get(name)
@@ -148,7 +148,7 @@ const makeGeneration = (receiver: Effect.Effect.Success<typeof makeReceiver>, ta
   ])
 }
 
-/** Deliveries in each generation; those that export nothing are one to the others. */
+/** Per second of what is asked for, in each generation. First comes the mean of both that export nothing: the table divides by it. */
 const rates = (generations: ReadonlyArray<ReadonlyMap<string, Spent>>, of: (spent: Spent) => number) => {
   const rate = (spent: ReadonlyMap<string, Spent>, name: string) =>
     rounds * batches * eventsPerBatch / of(spent.get(name) ?? { seconds: Number.NaN, cpuSeconds: Number.NaN })

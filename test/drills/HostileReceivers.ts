@@ -1,7 +1,7 @@
 /**
  * 500 hostile receivers of every kind (FAULTS B to F, J76) beside one healthy webhook. In turns the healthy webhook is
- * alone and beside them, so that its own latency in this run, on this machine, is what it is held against. The first round
- * is not counted: in it the runtime compiles, and Postgres plans, what neither has done before.
+ * alone and beside them, so that its own latency in this run, on this machine, is what it is held against. The latencies
+ * of a first round are not counted: in it the runtime compiles, and Postgres plans, what neither has done before.
  */
 import { Config, Effect, Fiber, Random, Ref, Schedule, type Scope } from "effect"
 import { fileURLToPath } from "node:url"
@@ -79,7 +79,7 @@ const switchHostile = (api: ApiClient, url: string, isActive: boolean) =>
 
 /**
  * Looks every few seconds, until it is interrupted, for the most that there are. Not at `/metrics`: with so many webhooks
- * that answer is a hundred kilobytes.
+ * that answer is a megabyte.
  */
 const watchLeased = (url: string, most: Ref.Ref<number>) =>
   Effect.flatMap(countLeased(url), (leased) => Ref.update(most, (before) => Math.max(before, leased))).pipe(
@@ -162,7 +162,7 @@ const run = Effect.fnUntraced(function*(length: Length) {
   yield* progress(`${receivers.length} hostile receivers registered; warming up with a round that is not counted`)
   yield* healthy.measure(aloneSeconds)
   const warmingUp = yield* Effect.fork(publish(service))
-  yield* healthy.measure(HostileEvents.everySeconds + besideSeconds)
+  yield* Effect.raceFirst(healthy.measure(HostileEvents.everySeconds + besideSeconds), Fiber.join(warmingUp))
   yield* Fiber.interrupt(warmingUp)
   yield* calmDown
 

@@ -80,7 +80,7 @@ export const start = (
       exit: Deferred.await(ended),
       signal,
       ask: (question) =>
-        Effect.async((resume) => {
+        Effect.async<unknown>((resume) => {
           const listener = (message: unknown) => {
             if (!isAnswer(message) || message.question !== question) return
             child.off("message", listener)
@@ -89,7 +89,14 @@ export const start = (
           child.on("message", listener)
           child.send({ question })
           return Effect.sync(() => void child.off("message", listener))
-        }),
+        }).pipe(
+          Effect.raceFirst(
+            Effect.flatMap(
+              Deferred.await(ended),
+              ({ output }) => Effect.dieMessage(`the child ended before it answered "${question}": ${output}`)
+            )
+          )
+        ),
       kill: (name) => Effect.zipRight(signal(name), Deferred.await(ended))
     }
   })
