@@ -80,23 +80,26 @@ export const start = (
       exit: Deferred.await(ended),
       signal,
       ask: (question) =>
-        Effect.async<unknown>((resume) => {
-          const listener = (message: unknown) => {
-            if (!isAnswer(message) || message.question !== question) return
-            child.off("message", listener)
-            resume(Effect.succeed(message.answer))
+        Effect.async((resume) => {
+          const onMessage = (message: unknown) => {
+            if (isAnswer(message) && message.question === question) answer(Effect.succeed(message.answer))
           }
-          child.on("message", listener)
-          child.send({ question })
-          return Effect.sync(() => void child.off("message", listener))
-        }).pipe(
-          Effect.raceFirst(
-            Effect.flatMap(
-              Deferred.await(ended),
-              ({ output }) => Effect.dieMessage(`the child ended before it answered "${question}": ${output}`)
-            )
-          )
-        ),
+          const onEnd = () => answer(Effect.dieMessage(`the child ended before it answered "${question}": ${heard}`))
+          const stop = () => {
+            child.off("message", onMessage)
+            child.off("close", onEnd)
+          }
+          const answer = (answer: Effect.Effect<unknown>) => {
+            stop()
+            resume(answer)
+          }
+          child.on("message", onMessage)
+          child.once("close", onEnd)
+          child.send({ question }, (error) => {
+            if (error !== null) onEnd()
+          })
+          return Effect.sync(stop)
+        }),
       kill: (name) => Effect.zipRight(signal(name), Deferred.await(ended))
     }
   })
