@@ -109,13 +109,15 @@ const makeContender = (receiver: Effect.Effect.Success<typeof makeReceiver>) =>
     return { name, run: Effect.withTracerEnabled(run, false), pid: service.pid }
   })
 
+type Contender = Effect.Effect.Success<ReturnType<ReturnType<typeof makeContender>>>
+
 interface Spent {
   seconds: number
   cpuSeconds: number
 }
 
 /** What each of the contenders spent in its turns. */
-const race = (contenders: ReadonlyArray<Effect.Effect.Success<ReturnType<ReturnType<typeof makeContender>>>>) =>
+const race = (contenders: ReadonlyArray<Contender>) =>
   Effect.gen(function*() {
     const spent = new Map(contenders.map(({ name }): [string, Spent] => [name, { seconds: 0, cpuSeconds: 0 }]))
     for (let round = 0; round < warmUps + rounds; round++) {
@@ -163,6 +165,7 @@ const program = Effect.scoped(Effect.gen(function*() {
   const receiver = yield* makeReceiver
   const [taken, unanswered] = [yield* listening(taking), yield* listening(silent)]
   const results: Array<ReadonlyMap<string, Spent>> = []
+  yield* Console.log(`${generations} generations of six services; each takes a minute or two`)
   for (let generation = 1; generation <= generations; generation++) {
     yield* Effect.scoped(Effect.gen(function*() {
       const contenders = yield* makeGeneration(receiver, taken, unanswered)

@@ -82,14 +82,14 @@ export const start = (
       ask: (question) =>
         Effect.async((resume) => {
           const onMessage = (message: unknown) => {
-            if (isAnswer(message) && message.question === question) answer(Effect.succeed(message.answer))
+            if (isAnswer(message) && message.question === question) settle(Effect.succeed(message.answer))
           }
-          const onEnd = () => answer(Effect.dieMessage(`the child ended before it answered "${question}": ${heard}`))
+          const onEnd = () => settle(Effect.dieMessage(`the child ended before it answered "${question}": ${heard}`))
           const stop = () => {
             child.off("message", onMessage)
             child.off("close", onEnd)
           }
-          const answer = (answer: Effect.Effect<unknown>) => {
+          const settle = (answer: Effect.Effect<unknown>) => {
             stop()
             resume(answer)
           }
