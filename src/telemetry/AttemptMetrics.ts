@@ -1,9 +1,10 @@
 /**
- * What is published and what attempts come to, by webhook and event type. Metrics that are tagged once and kept cost a
- * fraction of those that are tagged at each call; and as only so many are kept, the number of series is bounded, whatever
- * publishers and clients do.
+ * What is published and what attempts come to, by webhook and event type. A series is found by the list of its labels:
+ * a metric that is handed the very list again finds the series at once, while `Metric.tagged` puts the labels together
+ * and hashes them at every call. And as only so many lists are kept, the number of series is bounded, whatever publishers
+ * and clients do.
  */
-import * as Metric from "effect/Metric"
+import * as MetricLabel from "effect/MetricLabel"
 import type { WebhookId } from "../domain/Ids.ts"
 import * as Exemplars from "./Exemplars.ts"
 import * as Metrics from "./Metrics.ts"
@@ -24,37 +25,36 @@ export interface Attempted {
 
 /** Counts it. */
 export const observe = ({ durationMs, endToEndMs, eventType, group, span, webhookId }: Attempted): void => {
-  const { attempts, latency, latencyTags } = seriesOf(webhookId, eventType)
-  counterOf(attempts, group).unsafeUpdate(1, [])
-  latency.unsafeUpdate(durationMs, [])
-  if (endToEndMs !== null) endToEndOf(eventType).unsafeUpdate(endToEndMs, [])
-  if (span !== null) Exemplars.remember(Metrics.latencyName, latencyTags, durationMs, span)
+  const { byGroup, labels, tags } = seriesOf(webhookId, eventType)
+  Metrics.attempts.unsafeUpdate(1, labelsOfGroup(byGroup, labels, group))
+  Metrics.attemptLatency.unsafeUpdate(durationMs, labels)
+  if (endToEndMs !== null) Metrics.endToEnd.unsafeUpdate(endToEndMs, labelsOfType(eventType))
+  if (span !== null) Exemplars.remember(Metrics.latencyName, tags, durationMs, span)
 }
 
 /** Counts deliveries that were committed. */
-export const observePublished = (eventType: string, deliveries: number): void => {
-  const type = Metrics.eventTypeTag(eventType)
-  kept(publishedByType, type, () => Metric.tagged(Metrics.published, "event_type", type)).unsafeUpdate(deliveries, [])
-}
+export const observePublished = (eventType: string, deliveries: number): void =>
+  Metrics.published.unsafeUpdate(deliveries, labelsOfType(eventType))
 
 /** Counts a delivery that an open circuit makes wait. */
-export const observeHeld = (webhookId: WebhookId, eventType: string): void =>
-  counterOf(seriesOf(webhookId, eventType).attempts, "circuit_open").unsafeUpdate(1, [])
+export const observeHeld = (webhookId: WebhookId, eventType: string): void => {
+  const { byGroup, labels } = seriesOf(webhookId, eventType)
+  Metrics.attempts.unsafeUpdate(1, labelsOfGroup(byGroup, labels, "circuit_open"))
+}
 
-type Counter = Metric.Metric.Counter<number>
-type Histogram = typeof Metrics.attemptLatency
+type Labels = ReadonlyArray<MetricLabel.MetricLabel>
 
 interface Series {
-  readonly attempts: { readonly base: Counter; readonly byGroup: Map<string, Counter> }
-  readonly latency: Histogram
-  readonly latencyTags: Readonly<Record<string, string>>
+  readonly tags: Readonly<Record<string, string>>
+  readonly labels: Labels
+  /** The same with the group of the status. */
+  readonly byGroup: Map<Metrics.StatusGroup, Labels>
 }
 
 const pairs = new Map<WebhookId, Map<string, Series>>()
 let pairCount = 0
 const shared = new Map<string, Series>()
-const endToEnds = new Map<string, Histogram>()
-const publishedByType = new Map<string, Counter>()
+const types = new Map<string, Labels>()
 
 const seriesOf = (webhookId: WebhookId, eventType: string): Series => {
   const known = pairs.get(webhookId)?.get(eventType)
@@ -67,23 +67,16 @@ const seriesOf = (webhookId: WebhookId, eventType: string): Series => {
 
 const make = (webhook: string, type: string): Series => {
   const tags = { webhook_id_masked: webhook, event_type: type }
-  return {
-    attempts: { base: tagged(Metrics.attempts, tags), byGroup: new Map() },
-    latency: tagged(Metrics.attemptLatency, tags),
-    latencyTags: tags
-  }
+  return { tags, labels: Object.entries(tags).map(([key, value]) => MetricLabel.make(key, value)), byGroup: new Map() }
 }
 
-const counterOf = ({ base, byGroup }: Series["attempts"], group: string): Counter =>
-  kept(byGroup, group, () => Metric.tagged(base, "http_status_code_group", group))
+const labelsOfGroup = (known: Series["byGroup"], labels: Labels, group: Metrics.StatusGroup): Labels =>
+  kept(known, group, () => [...labels, MetricLabel.make("http_status_code_group", group)])
 
-const endToEndOf = (eventType: string): Histogram => {
+const labelsOfType = (eventType: string): Labels => {
   const type = Metrics.eventTypeTag(eventType)
-  return kept(endToEnds, type, () => Metric.tagged(Metrics.endToEnd, "event_type", type))
+  return kept(types, type, () => [MetricLabel.make("event_type", type)])
 }
-
-const tagged = <Type, In, Out>(metric: Metric.Metric<Type, In, Out>, tags: Readonly<Record<string, string>>) =>
-  Object.entries(tags).reduce((all, [key, value]) => Metric.tagged(all, key, value), metric)
 
 const kept = <K, V>(map: Map<K, V>, key: K, make: () => V): V => {
   const known = map.get(key)
