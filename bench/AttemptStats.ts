@@ -17,7 +17,6 @@ import * as LogLevel from "effect/LogLevel"
 import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
 import { fileURLToPath } from "node:url"
-import { Exchange } from "../src/domain/Attempt.ts"
 import { fromUuid, make as makeId } from "../src/domain/Ids.ts"
 import { StatsWindow } from "../src/domain/WebhookStats.ts"
 import * as Migrations from "../src/persistence/Migrations.ts"
@@ -73,7 +72,7 @@ const outcomeOf = (deliveryId: Outcome["deliveryId"], n: number) =>
       counted: true,
       errorClass: fails ? "http_5xx" : null,
       errorMessage: fails ? "The receiver answered 503." : null,
-      exchange: new Exchange({
+      exchange: {
         startedAt: 1_700_000_000_000,
         durationMs: 20 + n * 7 % 400,
         peerAddress: "203.0.113.7",
@@ -83,7 +82,7 @@ const outcomeOf = (deliveryId: Outcome["deliveryId"], n: number) =>
         bodyTruncated: false,
         bodyError: null,
         certificateExpiresAt: null
-      })
+      }
     }
   })
 

@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
  * What passed between us and the receiver, as far as it came. Success and failure both carry it: the history shows
  * what was seen, whatever it meant.
  */
-export class Exchange extends Schema.Class<Exchange>("Exchange")({
+export const Exchange = Schema.Struct({
   /** Unix milliseconds at which the attempt began. */
   startedAt: Schema.Number,
   /** Whole milliseconds from the DNS question to the end of what was read. */
@@ -24,18 +24,18 @@ export class Exchange extends Schema.Class<Exchange>("Exchange")({
   bodyError: Schema.NullOr(Schema.String),
   /** Unix milliseconds at which the certificate that the peer showed ends; null where it showed none. */
   certificateExpiresAt: Schema.NullOr(Schema.Number)
-}) {}
+})
+export interface Exchange extends Schema.Schema.Type<typeof Exchange> {}
 
 /** The exchange of an attempt of which nothing reached the wire. */
-export const unsent = (startedAt: number): Exchange =>
-  new Exchange({
-    startedAt,
-    durationMs: 0,
-    peerAddress: null,
-    status: null,
-    headers: {},
-    body: new Uint8Array(),
-    bodyTruncated: false,
-    bodyError: null,
-    certificateExpiresAt: null
-  })
+export const unsent = (startedAt: number): Exchange => ({
+  startedAt,
+  durationMs: 0,
+  peerAddress: null,
+  status: null,
+  headers: {},
+  body: new Uint8Array(),
+  bodyTruncated: false,
+  bodyError: null,
+  certificateExpiresAt: null
+})

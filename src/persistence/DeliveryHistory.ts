@@ -197,7 +197,7 @@ const attemptOf = (row: typeof AttemptRow.Type): Attempt => {
 }
 
 const exchangeOf = (row: typeof AttemptRow.Type): Exchange | null =>
-  row.durationMs === null ? null : new Exchange({
+  row.durationMs === null ? null : {
     startedAt: row.startedAt.epochMillis,
     durationMs: row.durationMs,
     peerAddress: row.peerAddress,
@@ -207,4 +207,4 @@ const exchangeOf = (row: typeof AttemptRow.Type): Exchange | null =>
     bodyTruncated: row.responseTruncated ?? false,
     bodyError: row.responseError,
     certificateExpiresAt: null
-  })
+  }

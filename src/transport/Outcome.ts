@@ -1,6 +1,6 @@
 /** From what an attempt saw to success or failure. The status line decides; what came after it is a note. */
 import * as Effect from "effect/Effect"
-import { Exchange } from "../domain/Attempt.ts"
+import type { Exchange } from "../domain/Attempt.ts"
 import { type DeliveryFailure, PermanentFailure, RetryableFailure } from "../domain/DeliveryError.ts"
 import { type Circumstances, Classified, DeadlinePassed, ofError, ofStatus } from "./Classification.ts"
 import { parseRetryAfter } from "./RetryAfter.ts"
@@ -32,21 +32,20 @@ const bodyError = (error: unknown): string =>
     ? "The response's body had not ended when the time was up."
     : "The response's body broke off or is not valid HTTP."
 
-// Built on every attempt from values that are typed already: checking them again would cost more than all else here.
-const unchecked = { disableValidation: true }
+const exchangeOf = (seen: Seen, error: string | null): Exchange => ({
+  startedAt: seen.startedAt,
+  durationMs: seen.durationMs,
+  peerAddress: seen.peerAddress,
+  status: seen.status,
+  headers: seen.headers,
+  body: seen.body,
+  bodyTruncated: seen.bodyTruncated,
+  bodyError: error,
+  certificateExpiresAt: seen.certificateExpiresAt
+})
 
-const exchangeOf = (seen: Seen, error: string | null): Exchange =>
-  new Exchange({
-    startedAt: seen.startedAt,
-    durationMs: seen.durationMs,
-    peerAddress: seen.peerAddress,
-    status: seen.status,
-    headers: seen.headers,
-    body: seen.body,
-    bodyTruncated: seen.bodyTruncated,
-    bodyError: error,
-    certificateExpiresAt: seen.certificateExpiresAt
-  }, unchecked)
+// Made of values that are typed already: checking them again would cost more than all else here.
+const unchecked = { disableValidation: true }
 
 const failure = (
   classified: Classified,

@@ -80,18 +80,17 @@ export const claim = (most: number, leaseSeconds = 30) =>
     })
   })
 
-export const exchange = (status: number | null) =>
-  new Exchange({
-    startedAt: 1_700_000_000_000,
-    durationMs: 12,
-    peerAddress: "203.0.113.7",
-    status,
-    headers: { "content-type": "text/plain", x_under_score: "kept" },
-    body: new TextEncoder().encode("o\0k"),
-    bodyTruncated: false,
-    bodyError: null,
-    certificateExpiresAt: null
-  })
+export const exchange = (status: number | null): Exchange => ({
+  startedAt: 1_700_000_000_000,
+  durationMs: 12,
+  peerAddress: "203.0.113.7",
+  status,
+  headers: { "content-type": "text/plain", x_under_score: "kept" },
+  body: new TextEncoder().encode("o\0k"),
+  bodyTruncated: false,
+  bodyError: null,
+  certificateExpiresAt: null
+})
 
 export const outcome = (delivery: ClaimedDelivery, change?: Partial<Outcome>) =>
   Effect.map(Ids.make("AttemptId"), (attemptId): Outcome => ({
