@@ -1,45 +1,56 @@
 /** The claim: due deliveries of the webhooks that are named, leased to a node until it has sent them. */
 import type { SqlClient } from "@effect/sql/SqlClient"
-import * as SqlSchema from "@effect/sql/SqlSchema"
-import * as Schema from "effect/Schema"
-import { EventTypeName } from "../domain/EventType.ts"
-import { ClientId } from "../domain/Ids.ts"
-import { Webhook } from "../domain/Webhook.ts"
-import { DeliveryUuid, EventUuid, WebhookUuid } from "./Columns.ts"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import type { EventTypeName } from "../domain/EventType.ts"
+import { type ClientId, type DeliveryId, type EventId, fromUuid, toUuid, type WebhookId } from "../domain/Ids.ts"
+import type { Webhook } from "../domain/Webhook.ts"
+import type { DirectQuery } from "./DirectQuery.ts"
 
 /** A delivery leased to this node, with all that it takes to send it. */
-const ClaimedDelivery = Schema.Struct({
-  id: DeliveryUuid,
-  leaseToken: Schema.UUID,
+export interface ClaimedDelivery extends Pick<Webhook, "url" | "signatures" | "retryCount" | "timeoutMs"> {
+  readonly id: DeliveryId
+  /** A UUID. */
+  readonly leaseToken: string
   /** The one delivery that tries whether the endpoint is back: its circuit is half open. */
-  probe: Schema.Boolean,
-  attemptCount: Schema.Int,
-  chargedCount: Schema.Int,
-  eventId: EventUuid,
-  eventType: EventTypeName,
-  body: Schema.String,
+  readonly probe: boolean
+  readonly attemptCount: number
+  readonly chargedCount: number
+  readonly eventId: EventId
+  readonly eventType: EventTypeName
+  readonly body: string
   /** Where the publisher's trace stood (W3C Trace Context). */
-  traceparent: Schema.NullOr(Schema.String),
-  webhookId: WebhookUuid,
-  clientId: ClientId,
-  ...Webhook.pick("url", "signatures", "retryCount", "timeoutMs").fields,
+  readonly traceparent: string | null
+  readonly webhookId: WebhookId
+  readonly clientId: ClientId
   /** Null once the webhook is deleted. */
-  secretSealed: Schema.NullOr(Schema.Uint8ArrayFromSelf),
+  readonly secretSealed: Uint8Array | null
   /** Null where only the present secret signs. */
-  previousSecretSealed: Schema.NullOr(Schema.Uint8ArrayFromSelf),
-  headersSealed: Schema.NullOr(Schema.Uint8ArrayFromSelf)
-})
-export type ClaimedDelivery = typeof ClaimedDelivery.Type
+  readonly previousSecretSealed: Uint8Array | null
+  readonly headersSealed: Uint8Array | null
+}
 
-export const ClaimRequest = Schema.Struct({
-  /** Each once, and how many of its deliveries to take at most. */
-  webhooks: Schema.Array(
-    Schema.Struct({ webhookId: WebhookUuid, most: Schema.Int.pipe(Schema.between(1, 1_000)) })
-  ).pipe(Schema.maxItems(100)),
-  leaseToken: Schema.UUID,
-  leaseSeconds: Schema.Int
+export interface ClaimRequest {
+  /** Each once, at most a hundred, and how many of its deliveries to take at most. */
+  readonly webhooks: ReadonlyArray<{ readonly webhookId: WebhookId; readonly most: number }>
+  /** A UUID. */
+  readonly leaseToken: string
+  readonly leaseSeconds: number
+}
+
+/** As the columns are. Nothing in it comes from outside, and it is read too often to be checked. */
+interface Row extends Omit<ClaimedDelivery, "id" | "eventId" | "webhookId"> {
+  readonly id: string
+  readonly eventId: string
+  readonly webhookId: string
+}
+
+const claimedOf = (row: Row): ClaimedDelivery => ({
+  ...row,
+  id: fromUuid("DeliveryId", row.id),
+  eventId: fromUuid("EventId", row.eventId),
+  webhookId: fromUuid("WebhookId", row.webhookId)
 })
-export type ClaimRequest = typeof ClaimRequest.Type
 
 /**
  * The oldest first, of each webhook; none of one that is on hold. When the pause of an open circuit is over, whoever asks
@@ -48,16 +59,17 @@ export type ClaimRequest = typeof ClaimRequest.Type
  * It does not wait for the disk: a lease that a crash of Postgres forgets was a lease on something that is due again, and
  * an outcome that is written under it takes it to the disk with itself.
  */
-export const claim = (sql: SqlClient) =>
-  SqlSchema.findAll({
-    Request: ClaimRequest,
-    Result: ClaimedDelivery,
-    execute: ({ leaseSeconds, leaseToken, webhooks }) =>
-      sql`
+export const claim = (
+  sql: SqlClient,
+  run: DirectQuery["Type"],
+  { leaseSeconds, leaseToken, webhooks }: ClaimRequest
+): Effect.Effect<ReadonlyArray<ClaimedDelivery>, SqlError> =>
+  Effect.map(
+    run(sql<Row>`
         /* one plan */
         WITH named AS (
           SELECT * FROM unnest(
-            ${webhooks.map(({ webhookId }) => webhookId)}::uuid[], ${webhooks.map(({ most }) => most)}::int[]
+            ${webhooks.map(({ webhookId }) => toUuid(webhookId))}::uuid[], ${webhooks.map(({ most }) => most)}::int[]
           ) AS n (webhook_id, most)
         ), ready AS (
           -- The row's lock lets one claim through: the next finds the probe's time not over. Nobody waits for it, since two
@@ -111,5 +123,6 @@ export const claim = (sql: SqlClient) =>
         JOIN events e ON e.id = c.event_id
         JOIN webhooks w ON w.id = c.webhook_id
         ORDER BY c.next_retry_at, c.id
-      `
-  })
+    `),
+    (rows) => rows.map(claimedOf)
+  )

@@ -41,11 +41,10 @@ export class DeliveryStore extends Context.Tag("deeper-hub-webhooks/persistence/
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const run = yield* DirectQuery
-      const claimDue = claim(sql)
       const walk = dueWebhooks(sql)
       return DeliveryStore.of({
         dueWebhooks: (after, visits) => walk(after, visits).pipe(PersistenceError.refail("DeliveryStore.dueWebhooks")),
-        claim: (request) => claimDue(request).pipe(PersistenceError.refail("DeliveryStore.claim")),
+        claim: (request) => claim(sql, run, request).pipe(PersistenceError.refail("DeliveryStore.claim")),
         record: (outcomes) => record(sql, run, outcomes).pipe(PersistenceError.refail("DeliveryStore.record")),
         release: (leases) =>
           Leases.release(sql, leases).pipe(Effect.asVoid, PersistenceError.refail("DeliveryStore.release")),

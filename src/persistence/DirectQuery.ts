@@ -1,17 +1,17 @@
 /**
- * Runs a statement on the pool itself: a dozen steps where SqlClient takes seventy, for the two statements that run with
+ * Runs a statement on the pool itself: a dozen steps where SqlClient takes seventy, for the statements that run with
  * every few events. SqlClient still writes it, and runs it where that makes a difference: in a transaction, or for whoever
  * records its span. What is interrupted runs to its end all the same, and gives its connection back then.
  */
 import { TransactionConnection } from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
-import { defaultTransforms, type Statement } from "@effect/sql/Statement"
+import type { Statement } from "@effect/sql/Statement"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as String from "effect/String"
-import type { Pool } from "pg"
+import type { FieldDef, Pool, QueryResult } from "pg"
 import * as Tracing from "../telemetry/Tracing.ts"
 
 type Run = <A extends object>(statement: Statement<A>) => Effect.Effect<ReadonlyArray<A>, SqlError>
@@ -21,7 +21,18 @@ export class DirectQuery extends Context.Reference<DirectQuery>()("deeper-hub-we
   defaultValue: (): Run => (statement) => statement
 }) {}
 
-const { array: camelCase } = defaultTransforms(String.snakeToCamel, false)
+/** Of a result, what each column is called in a row and here: found once, not at each row. */
+const namesOf = (fields: ReadonlyArray<FieldDef>) =>
+  fields.map(({ name }) => [name, String.snakeToCamel(name)] as const)
+
+const renamed = <A extends object>({ fields, rows }: QueryResult<Record<string, unknown>>): ReadonlyArray<A> => {
+  const names = namesOf(fields)
+  return rows.map((row) => {
+    const made: Record<string, unknown> = {}
+    for (const [name, ours] of names) made[ours] = row[name]
+    return made as A
+  })
+}
 
 const failed = (cause: unknown) => Effect.fail(new SqlError({ cause, message: "Failed to execute statement" }))
 
@@ -38,7 +49,7 @@ export const make = (pool: Pool): Run => (statement) =>
         client.query(text, values as Array<unknown>, (cause: Error | undefined, result) => {
           release()
           // Where it failed there is no result, whatever the types say.
-          resume(cause instanceof Error ? failed(cause) : Effect.succeed(camelCase(result.rows)))
+          resume(cause instanceof Error ? failed(cause) : Effect.succeed(renamed(result)))
         })
       })
     )

@@ -11,9 +11,8 @@ import * as Schema from "effect/Schema"
 import type { Exchange } from "../domain/Attempt.ts"
 import type { AttemptResult, DeliveryStatus } from "../domain/Delivery.ts"
 import type { ErrorClass } from "../domain/DeliveryError.ts"
-import { type AttemptId, type DeliveryId, toUuid } from "../domain/Ids.ts"
+import { type AttemptId, type DeliveryId, fromUuid, toUuid, type WebhookId } from "../domain/Ids.ts"
 import * as AttemptCounts from "./AttemptCounts.ts"
-import { DeliveryUuid } from "./Columns.ts"
 import type { DirectQuery } from "./DirectQuery.ts"
 import { Endpoint, endpointCounts } from "./EndpointCounts.ts"
 import { outcomeNotices } from "./OutcomeNotices.ts"
@@ -88,7 +87,7 @@ export const record = (
   run: DirectQuery["Type"],
   outcomes: ReadonlyArray<Outcome>
 ): Effect.Effect<Recorded, SqlError | ParseError> =>
-  run(sql<object>`
+  run(sql<Row>`
     WITH outcome AS (
       SELECT * FROM ${columns(sql, outcomes)}
     ), recorded AS (
@@ -130,18 +129,28 @@ export const record = (
       (SELECT count(*) FROM alerted) + (SELECT count(*) FROM exhausted) AS told
     FROM recorded r
     LEFT JOIN counted e ON e.webhook_id = r.webhook_id AND (e.failures > 0 OR e.circuit <> 'closed' OR e.circuit_ramp IS NOT NULL)
-  `).pipe(Effect.flatMap(decode), Effect.map(recordedOf))
+  `).pipe(Effect.flatMap(recordedOf))
 
-const decode = Schema.decodeUnknown(
-  Schema.Array(Schema.Struct({ deliveryId: DeliveryUuid, endpoint: Schema.NullOr(Endpoint) }))
-)
+interface Row {
+  /** A UUID. Nothing in it comes from outside, and there is one for every attempt. */
+  readonly deliveryId: string
+  /** Null where the circuit of its webhook has nothing to decide on. */
+  readonly endpoint: unknown
+}
+
+const decodeEndpoint = Schema.decodeUnknown(Endpoint)
 
 /** An endpoint stands at each of its deliveries. */
-const recordedOf = (
-  rows: ReadonlyArray<{ readonly deliveryId: DeliveryId; readonly endpoint: Endpoint | null }>
-): Recorded => ({
-  deliveries: new Set(rows.map(({ deliveryId }) => deliveryId)),
-  endpoints: Array.from(
-    new Map(rows.flatMap(({ endpoint }) => endpoint === null ? [] : [[endpoint.webhookId, endpoint]])).values()
-  )
-})
+const recordedOf = (rows: ReadonlyArray<Row>): Effect.Effect<Recorded, ParseError> =>
+  Effect.gen(function*() {
+    const endpoints = new Map<WebhookId, Endpoint>()
+    for (const { endpoint } of rows) {
+      if (endpoint === null) continue
+      const decoded = yield* decodeEndpoint(endpoint)
+      endpoints.set(decoded.webhookId, decoded)
+    }
+    return {
+      deliveries: new Set(rows.map(({ deliveryId }) => fromUuid("DeliveryId", deliveryId))),
+      endpoints: Array.from(endpoints.values())
+    }
+  })
