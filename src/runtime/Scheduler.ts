@@ -131,6 +131,10 @@ const makeSweep = (asking: Asking) =>
     })
   })
 
+/** Like outcomes, claims cost the database much the same for one delivery and for ten: after each, room gathers. */
+const restPerClaim = 2
+const restMaxMs = 50
+
 /** Claims until nobody who asks has room. */
 const makeClaimAll = (options: SchedulerOptions, asking: Asking) =>
   Effect.gen(function*() {
@@ -142,7 +146,11 @@ const makeClaimAll = (options: SchedulerOptions, asking: Asking) =>
       if (allotted.length === 0) return false
       // Before the claim: who asks while it is under way asks for the next one.
       for (const { webhookId } of allotted) asking.delete(webhookId)
+      const before = yield* Clock.currentTimeMillis
       ask(asking, yield* claim(allotted))
+      const took = (yield* Clock.currentTimeMillis) - before
+      // What is in hand meanwhile is enough to do: only the first claim after a pause is waited for.
+      yield* Effect.sleep(Math.min(restPerClaim * took, restMaxMs))
       return true
     })
     return Effect.repeat(step, { while: (again) => again })
