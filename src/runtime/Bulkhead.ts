@@ -42,8 +42,8 @@ export class Bulkhead extends Context.Tag("deeper-hub-webhooks/runtime/Bulkhead"
   readonly settle: (reservation: Reservation, webhooks: ReadonlyArray<WebhookId>) => Effect.Effect<void>
   /** What was allotted is free again, but for what deliveries of these webhooks took of it: they were claimed. */
   readonly enter: (allotted: ReadonlyArray<Allotment>, webhooks: ReadonlyArray<WebhookId>) => Effect.Effect<void>
-  /** One was dealt with. How long its attempt took; null where none was made. */
-  readonly leave: (webhook: WebhookId, attemptMs: number | null) => Effect.Effect<void>
+  /** One was dealt with. How long its attempt took; null where none was made. A plain step: it ends every attempt. */
+  readonly leave: (webhook: WebhookId, attemptMs: number | null) => void
   readonly free: Effect.Effect<number>
   /** Sets nothing aside from now on: what is not in hand yet stays in Postgres. For the end of the service. */
   readonly close: Effect.Effect<void>
@@ -91,11 +91,10 @@ const make = (options: PlacesOptions) => {
         for (const { most, webhookId } of allotted) places.take(webhookId, -most)
         for (const webhook of webhooks) places.take(webhook, 1)
       }),
-    leave: (webhook, attemptMs) =>
-      Effect.sync(() => {
-        places.take(webhook, -1)
-        if (attemptMs !== null) places.remember(webhook, attemptMs)
-      }),
+    leave: (webhook, attemptMs) => {
+      places.take(webhook, -1)
+      if (attemptMs !== null) places.remember(webhook, attemptMs)
+    },
     free: Effect.sync(() => places.free),
     close: Effect.sync(() => {
       isClosed = true

@@ -3,7 +3,6 @@
  * its lease runs; what is due beyond that stays in Postgres. What is still in it at the end goes back, unsent.
  */
 import * as Chunk from "effect/Chunk"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -53,5 +52,5 @@ const makeGiveBack = Effect.map(
     )
 )
 
-export const remainingMs = (leased: LeasedDelivery): Effect.Effect<number> =>
-  Effect.map(Clock.currentTimeNanos, (now) => Number((leased.leaseEndsAt - now) / 1_000_000n))
+/** Milliseconds that are left of a lease; both in nanoseconds of the monotonic clock. */
+export const remainingMs = (leaseEndsAt: bigint, now: bigint): number => Number((leaseEndsAt - now) / 1_000_000n)

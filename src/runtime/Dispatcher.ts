@@ -18,6 +18,7 @@ import { DeliveryStore } from "../persistence/DeliveryStore.ts"
 import type { Outcome } from "../persistence/Outcomes.ts"
 import { Courier } from "../service/Courier.ts"
 import * as AttemptMetrics from "../telemetry/AttemptMetrics.ts"
+import * as Logs from "../telemetry/Logs.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as Spans from "../telemetry/Spans.ts"
 import * as TraceContext from "../telemetry/TraceContext.ts"
@@ -76,45 +77,41 @@ const makeSend = (options: DispatcherOptions) =>
             internalError
           )
         ),
-        Spans.ends(span, endOf),
-        Effect.matchEffect({
-          onSuccess: (exchange) => Verdict.delivered(delivery, exchange),
-          onFailure: (failure) => Verdict.failed(delivery, failure, options.retryPolicy)
-        })
+        Spans.ends(span, endOf)
       )
 
-    const conclude = (delivery: ClaimedDelivery, outcome: Outcome, span: Spans.AttemptSpan, beganAt: bigint) =>
-      Effect.clockWith((clock) => {
+    const begin = ({ delivery, leaseEndsAt }: LeasedDelivery, clock: Clock.Clock): Effect.Effect<void> => {
+      const { attemptCount, id, traceparent, url, webhookId } = delivery
+      const beganAt = clock.unsafeCurrentTimeNanos()
+      // Whoever waited for long may not be the one who has it any more.
+      if (remainingMs(leaseEndsAt, beganAt) < leaseMarginMs) {
+        return Effect.map(giveBack(store, delivery), () => bulkhead.leave(webhookId, null))
+      }
+      keeper.keep(delivery, beganAt)
+      Metrics.inflight.unsafeModify(1, [])
+      const span = openSpan({ id, url, number: attemptCount + 1, traceparent }, beganAt)
+      const conclude = (outcome: Outcome): Effect.Effect<void> => {
         const tookMs = Number(clock.unsafeCurrentTimeNanos() - beganAt) / 1e6
         Metrics.inflight.unsafeModify(-1, [])
-        turns.remember(delivery.webhookId, outcome.status === "delivered")
-        return report(delivery, outcome, span, clock).pipe(
-          Spans.within(span),
-          Effect.zipRight(recorder.record({ webhookId: delivery.webhookId, outcome })),
-          Effect.zipRight(bulkhead.leave(delivery.webhookId, tookMs))
+        turns.remember(webhookId, outcome.status === "delivered")
+        count(delivery, outcome, span, clock)
+        return Spans.within(span)(report(delivery, outcome)).pipe(
+          Effect.zipRight(recorder.record({ webhookId, outcome })),
+          Effect.map(() => bulkhead.leave(webhookId, tookMs))
         )
+      }
+      return Effect.matchEffect(attempt(delivery, span), {
+        onSuccess: (exchange) => conclude(Verdict.delivered(delivery, exchange, clock.unsafeCurrentTimeMillis())),
+        onFailure: (failure) => Effect.flatMap(Verdict.failed(delivery, failure, options.retryPolicy), conclude)
       })
-
-    const begin = (delivery: ClaimedDelivery) =>
-      Effect.clockWith((clock) => {
-        const beganAt = clock.unsafeCurrentTimeNanos()
-        Metrics.inflight.unsafeModify(1, [])
-        const { attemptCount, id, traceparent, url } = delivery
-        const span = openSpan({ id, url, number: attemptCount + 1, traceparent }, beganAt)
-        return Effect.flatMap(attempt(delivery, span), (outcome) => conclude(delivery, outcome, span, beganAt))
-      })
+    }
 
     return (leased: LeasedDelivery) => {
-      const { delivery } = leased
-      const { id, webhookId } = delivery
-      return Effect.flatMap(Effect.zipRight(turns.take(webhookId), remainingMs(leased)), (leftMs) =>
-        // Whoever waited for long may not be the one who has it any more.
-        leftMs < leaseMarginMs
-          ? Effect.zipRight(giveBack(store, delivery), bulkhead.leave(webhookId, null))
-          : Effect.zipRight(keeper.keep(delivery), begin(delivery))).pipe(
-          // No outcome will come: its lease is left to end.
-          Effect.tapErrorCause(() => Effect.zipRight(keeper.drop([id]), bulkhead.leave(webhookId, null)))
-        )
+      const { id, webhookId } = leased.delivery
+      return Effect.zipRight(turns.take(webhookId), Effect.clockWith((clock) => begin(leased, clock))).pipe(
+        // No outcome will come: its lease is left to end.
+        Effect.tapErrorCause(() => Effect.map(keeper.drop([id]), () => bulkhead.leave(webhookId, null)))
+      )
     }
   })
 
@@ -150,33 +147,40 @@ const endOf = (exit: Exit.Exit<Exchange, DeliveryFailure>): Spans.AttemptEnd | n
       })
   })
 
-/** Counts the attempt, and tells of it at the level that operators expect of each outcome. */
-const report = (
-  delivery: ClaimedDelivery,
-  { delayMs, errorClass, errorMessage, exchange, status }: Outcome,
+const count = (
+  { eventType, id, webhookId }: ClaimedDelivery,
+  { errorClass, exchange, status }: Outcome,
   span: Spans.AttemptSpan,
   clock: Clock.Clock
-): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const { eventId, eventType, id, webhookId } = delivery
-    const { durationMs } = exchange
-    AttemptMetrics.observe({
-      webhookId,
-      eventType,
-      group: Metrics.statusGroup(exchange.status, errorClass),
-      durationMs,
-      endToEndMs: status === "delivered" ? Math.max(0, clock.unsafeCurrentTimeMillis() - Ids.madeAt(id)) : null,
-      span
-    })
-    const facts = { ...namesOf(delivery), eventId, status: exchange.status, errorClass, errorMessage, durationMs }
-    if (status === "delivered") return Effect.logInfo("delivered", facts)
-    if (status === "failed_permanent") {
-      const failed = Effect.logError("delivery failed for good", facts)
-      return errorClass === "http_410" ? Effect.zipRight(Effect.logWarning(gone, namesOf(delivery)), failed) : failed
-    }
-    Metrics.retriesScheduled.unsafeUpdate(1, [])
-    return Effect.logWarning("delivery failed, retry scheduled", { ...facts, delayMs })
+): void => {
+  AttemptMetrics.observe({
+    webhookId,
+    eventType,
+    group: Metrics.statusGroup(exchange.status, errorClass),
+    durationMs: exchange.durationMs,
+    endToEndMs: status === "delivered" ? Math.max(0, clock.unsafeCurrentTimeMillis() - Ids.madeAt(id)) : null,
+    span
   })
+  if (status === "failed_retryable") Metrics.retriesScheduled.unsafeUpdate(1, [])
+}
+
+/** Tells of the attempt at the level that operators expect of each outcome. */
+const report = (delivery: ClaimedDelivery, outcome: Outcome): Effect.Effect<void> => {
+  if (outcome.status === "delivered") return Logs.info("delivered", () => factsOf(delivery, outcome))
+  const facts = factsOf(delivery, outcome)
+  if (outcome.status === "failed_permanent") {
+    const failed = Effect.logError("delivery failed for good", facts)
+    return outcome.errorClass === "http_410"
+      ? Effect.zipRight(Effect.logWarning(gone, namesOf(delivery)), failed)
+      : failed
+  }
+  return Effect.logWarning("delivery failed, retry scheduled", { ...facts, delayMs: outcome.delayMs })
+}
+
+const factsOf = (delivery: ClaimedDelivery, { errorClass, errorMessage, exchange }: Outcome) => {
+  const { durationMs, status } = exchange
+  return { ...namesOf(delivery), eventId: delivery.eventId, status, errorClass, errorMessage, durationMs }
+}
 
 const gone = "webhook switched off: its endpoint says that it is gone"
 

@@ -18,8 +18,11 @@ interface Kept extends Lease {
 }
 
 export class LeaseKeeper extends Context.Tag("deeper-hub-webhooks/runtime/LeaseKeeper")<LeaseKeeper, {
-  /** From now on the lease is prolonged. */
-  readonly keep: (lease: Lease) => Effect.Effect<void>
+  /**
+   * From now on the lease is prolonged; `since` is now, in nanoseconds of the monotonic clock. A plain step: it is taken at
+   * every attempt.
+   */
+  readonly keep: (lease: Lease, since: bigint) => void
   /** Their outcomes are written, or they were given back. */
   readonly drop: (ids: ReadonlyArray<DeliveryId>) => Effect.Effect<void>
   /** Leases that are kept. */
@@ -70,19 +73,14 @@ const make = ({ leaseSeconds }: { readonly leaseSeconds: number }) =>
     )
 
     return LeaseKeeper.of({
-      keep: ({ id, leaseToken }) =>
-        Effect.clockWith((clock) => {
-          kept.set(id, { id, leaseToken, since: clock.unsafeCurrentTimeNanos() })
-          return Effect.void
-        }),
+      keep: ({ id, leaseToken }, since) =>
+        void kept.set(id, { id, leaseToken, since }),
       drop: (ids) =>
         Effect.sync(() => {
           for (const id of ids) {
             kept.delete(id)
           }
         }),
-      size: Effect.sync(() =>
-        kept.size
-      )
+      size: Effect.sync(() => kept.size)
     })
   })

@@ -116,5 +116,8 @@ const make = Effect.gen(function*() {
 
   yield* supervisor.supervise("OutcomeRecorder", Effect.forever(step))
 
-  return OutcomeRecorder.of({ record: (outcome) => Effect.asVoid(Queue.offer(queue, outcome)) })
+  return OutcomeRecorder.of({
+    record: (outcome) =>
+      Effect.suspend(() => queue.unsafeOffer(outcome) ? Effect.void : Effect.asVoid(Queue.offer(queue, outcome)))
+  })
 })

@@ -1,4 +1,5 @@
 /** From what came of an attempt to what is written: the delivery's next status, and when it is tried again. */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Exchange } from "../domain/Attempt.ts"
@@ -10,25 +11,24 @@ import type { Outcome } from "../persistence/Outcomes.ts"
 
 export type BackoffPolicy = Omit<RetryPolicy.RetryPolicy, "maxAttempts">
 
-const named = (delivery: ClaimedDelivery) =>
-  Effect.map(Ids.make("AttemptId"), (attemptId) => ({
-    attemptId,
-    deliveryId: delivery.id,
-    leaseToken: delivery.leaseToken
-  }))
+const namesOf = (delivery: ClaimedDelivery, nowMs: number) => ({
+  attemptId: Ids.makeAt("AttemptId", nowMs),
+  deliveryId: delivery.id,
+  leaseToken: delivery.leaseToken
+})
 
-export const delivered = (delivery: ClaimedDelivery, exchange: Exchange): Effect.Effect<Outcome> =>
-  Effect.map(named(delivery), (names) => ({
-    ...names,
-    result: "success",
-    status: "delivered",
-    delayMs: null,
-    charged: true,
-    counted: true,
-    errorClass: null,
-    errorMessage: null,
-    exchange
-  }))
+/** A plain answer: most attempts end with it. `nowMs` is Unix milliseconds. */
+export const delivered = (delivery: ClaimedDelivery, exchange: Exchange, nowMs: number): Outcome => ({
+  ...namesOf(delivery, nowMs),
+  result: "success",
+  status: "delivered",
+  delayMs: null,
+  charged: true,
+  counted: true,
+  errorClass: null,
+  errorMessage: null,
+  exchange
+})
 
 export const failed = (
   delivery: ClaimedDelivery,
@@ -45,7 +45,7 @@ export const failed = (
     const maxAttempts = delivery.probe ? Number.POSITIVE_INFINITY : delivery.retryCount
     const decision = RetryPolicy.decide({ ...policy, maxAttempts }, spent, failure, jitter)
     return {
-      ...(yield* named(delivery)),
+      ...namesOf(delivery, yield* Clock.currentTimeMillis),
       result: resultOf(failure),
       status: decision.status,
       delayMs: decision.status === "failed_retryable" && !keepsPlace(delivery, failure) ? decision.delayMs : null,

@@ -1,8 +1,6 @@
 /** The verbs that take events in: all of them end in one commit. */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as FiberRef from "effect/FiberRef"
-import * as LogLevel from "effect/LogLevel"
 import * as PubSub from "effect/PubSub"
 import { type Caller, reach } from "../domain/Client.ts"
 import type { Published } from "../domain/Event.ts"
@@ -14,6 +12,7 @@ import type { PersistenceError } from "../persistence/Postgres.ts"
 import type { PublishRequest, Stored } from "../persistence/Publish.ts"
 import { WebhookStore } from "../persistence/WebhookStore.ts"
 import * as AttemptMetrics from "../telemetry/AttemptMetrics.ts"
+import * as Logs from "../telemetry/Logs.ts"
 import { Signal, Signals } from "../telemetry/Signals.ts"
 import * as Spans from "../telemetry/Spans.ts"
 import * as Tracing from "../telemetry/Tracing.ts"
@@ -156,19 +155,14 @@ const inactive = (id: WebhookId) =>
       `Webhook ${id} is switched off: a test delivery would wait until it is switched on. Switch it on, or ping it.`
   })
 
-/** Nobody reads most of these lines: where none are wanted, none are made. */
 const queued = (clientId: ClientId, inputs: ReadonlyArray<EventInput>, published: ReadonlyArray<Published>) =>
-  Effect.withFiberRuntime<void>((fiber) =>
-    LogLevel.greaterThan(fiber.getFiberRef(FiberRef.currentMinimumLogLevel), LogLevel.Info)
-      ? Effect.void
-      : Effect.forEach(published, ({ deliveries, eventId }, index) =>
-        Effect.logInfo("event queued", {
-          eventId,
-          eventType: inputs[index]?.eventType,
-          clientId,
-          deliveries: deliveries.length
-        }), { discard: true })
-  )
+  Effect.forEach(published, ({ deliveries, eventId }, index) =>
+    Logs.info("event queued", () => ({
+      eventId,
+      eventType: inputs[index]?.eventType,
+      clientId,
+      deliveries: deliveries.length
+    })), { discard: true })
 
 /** Counts the deliveries of each event type, and those that an open circuit makes wait. */
 const count = (inputs: ReadonlyArray<EventInput>, { circuitOpen, published }: Stored): void => {

@@ -4,12 +4,14 @@
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import * as HashMap from "effect/HashMap"
 import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 
@@ -25,6 +27,14 @@ export const layer = (format: Format): Layer.Layer<never> => {
     Logger.add(isPretty ? Logger.prettyLogger() : Logger.map(json, write))
   )
 }
+
+/** Says it with its facts. Nobody reads most lines of this level: where none are wanted, none are made. */
+export const info = (message: string, facts: () => Readonly<Record<string, unknown>>): Effect.Effect<void> =>
+  Effect.withFiberRuntime((fiber) =>
+    LogLevel.greaterThan(fiber.getFiberRef(FiberRef.currentMinimumLogLevel), LogLevel.Info)
+      ? Effect.void
+      : Effect.logInfo(message, facts())
+  )
 
 type Fields = Record<string, unknown>
 

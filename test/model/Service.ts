@@ -3,7 +3,7 @@
  * actors would make of them.
  */
 import * as SqlClient from "@effect/sql/SqlClient"
-import { DateTime, Effect, Option, Random } from "effect"
+import { Clock, DateTime, Effect, Option, Random } from "effect"
 import { randomUUID } from "node:crypto"
 import { PermanentFailure, RetryableFailure } from "../../src/domain/DeliveryError.ts"
 import { EventTypeName } from "../../src/domain/EventType.ts"
@@ -110,7 +110,9 @@ const outcome = ({ delivery, result }: Attempted) => {
   const retryable = (of: RetryableFailure["class"]) =>
     new RetryableFailure({ class: of, message: "no", retryAfterMs: null, exchange })
   const permanent = (of: PermanentFailure["class"]) => new PermanentFailure({ class: of, message: "no", exchange })
-  if (result === "success") return Verdict.delivered(delivery, exchange)
+  if (result === "success") {
+    return Effect.map(Clock.currentTimeMillis, (now) => Verdict.delivered(delivery, exchange, now))
+  }
   const failures = {
     retryable: retryable("http_5xx"),
     uncharged: retryable("local_resource"),

@@ -29,7 +29,7 @@ const most = (webhook: Ids.WebhookId) =>
 
 /** Its latest attempt took so long. */
 const attempted = (webhook: Ids.WebhookId, ms: number | null) =>
-  Effect.flatMap(Bulkhead, (bulkhead) => Effect.zipRight(bulkhead.enter([], [webhook]), bulkhead.leave(webhook, ms)))
+  Effect.flatMap(Bulkhead, (bulkhead) => Effect.map(bulkhead.enter([], [webhook]), () => bulkhead.leave(webhook, ms)))
 
 const defaults = { places: 1_024, placesPerWebhook: 64 }
 
@@ -49,7 +49,7 @@ describe("Bulkhead", () => {
       yield* bulkhead.close
       assert.isEmpty(yield* bulkhead.allot([webhook]))
       assert.isNull(yield* bulkhead.reserve(1))
-      yield* bulkhead.leave(webhook, 1)
+      bulkhead.leave(webhook, 1)
       assert.strictEqual(yield* bulkhead.free, defaults.places)
     }).pipe(Effect.provide(Bulkhead.layer(defaults))))
 
@@ -100,7 +100,7 @@ describe("Bulkhead", () => {
       const webhooks = yield* someWebhooks(40)
       const held = yield* takeAll(webhooks)
       yield* Effect.forEach(webhooks, (webhook, i) =>
-        Effect.replicateEffect(bulkhead.leave(webhook, 3_000), held[i] ?? 0))
+        Effect.replicateEffect(Effect.sync(() => bulkhead.leave(webhook, 3_000)), held[i] ?? 0))
       assert.strictEqual(yield* bulkhead.free, 1_024)
       assert.deepStrictEqual(yield* takeAll(webhooks), held)
     }).pipe(Effect.provide(Bulkhead.layer(defaults))))

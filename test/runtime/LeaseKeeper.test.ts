@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Deferred, Effect, Layer, Logger, Queue, TestClock } from "effect"
+import { Chunk, Clock, Deferred, Effect, Layer, Logger, Queue, TestClock } from "effect"
 import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import type { Lease } from "../../src/persistence/Leases.ts"
@@ -37,7 +37,11 @@ const keeping = (prolong: Prolong = standing) =>
     return { layer, asks, said: Effect.map(Queue.takeAll(said), Chunk.toReadonlyArray) }
   })
 
-const keep = (delivery: ClaimedDelivery) => Effect.flatMap(LeaseKeeper, (keeper) => keeper.keep(delivery))
+const keep = (delivery: ClaimedDelivery) =>
+  Effect.flatMap(
+    LeaseKeeper,
+    (keeper) => Effect.map(Clock.currentTimeNanos, (now) => keeper.keep(delivery, now))
+  )
 
 const drop = (delivery: ClaimedDelivery) => Effect.flatMap(LeaseKeeper, (keeper) => keeper.drop([delivery.id]))
 

@@ -17,7 +17,7 @@ const Actors = (record: Record) =>
   OutcomeRecorder.layer.pipe(
     Layer.provide(Layer.mock(DeliveryStore, { record })),
     Layer.provide(Layer.mock(CircuitStore, {})),
-    Layer.provide(Layer.mock(LeaseKeeper, { drop: () => Effect.void })),
+    Layer.provide(Layer.mock(LeaseKeeper, { keep: () => {}, drop: () => Effect.void })),
     Layer.provideMerge(Layer.merge(Signals.layer, Supervisor.layer))
   )
 

@@ -62,7 +62,7 @@ const run = (world: World, { events, kind, ms, order, which }: Step) =>
       inHand.push(...claimed)
     } else if (kind === "leave") {
       const webhook = takeOut(inHand, which)
-      if (webhook !== undefined) yield* bulkhead.leave(webhook, ms)
+      if (webhook !== undefined) bulkhead.leave(webhook, ms)
     } else {
       const publish = takeOut(publishing, which)
       if (publish === undefined) return
@@ -95,7 +95,7 @@ const settleAll = ({ bulkhead, claiming, inHand, publishing }: World) =>
   Effect.gen(function*() {
     for (const { reservation } of publishing) yield* bulkhead.settle(reservation, [])
     for (const allotted of claiming) yield* bulkhead.enter(allotted, [])
-    for (const webhook of inHand) yield* bulkhead.leave(webhook, 5)
+    for (const webhook of inHand) bulkhead.leave(webhook, 5)
   })
 
 describe("Reservations", () => {

@@ -8,7 +8,7 @@ import {
   RetryableClass,
   RetryableFailure
 } from "../../src/domain/DeliveryError.ts"
-import { AttemptId } from "../../src/domain/Ids.ts"
+import { AttemptId, madeAt } from "../../src/domain/Ids.ts"
 import * as Verdict from "../../src/runtime/Verdict.ts"
 import { claimed } from "../support/Deliveries.ts"
 import * as Rows from "../support/Rows.ts"
@@ -21,8 +21,9 @@ describe("Verdict", () => {
   it.effect("of a success ends the delivery and is charged", () =>
     Effect.gen(function*() {
       const delivery = yield* claimed()
-      const { attemptId, ...outcome } = yield* Verdict.delivered(delivery, Rows.exchange(204))
+      const { attemptId, ...outcome } = Verdict.delivered(delivery, Rows.exchange(204), 1_700_000_000_000)
       assert.isTrue(Schema.is(AttemptId)(attemptId))
+      assert.strictEqual(madeAt(attemptId), 1_700_000_000_000)
       assert.deepStrictEqual(outcome, {
         deliveryId: delivery.id,
         leaseToken: delivery.leaseToken,

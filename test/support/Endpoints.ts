@@ -1,7 +1,7 @@
 /** Endpoints as they come to fail and to recover: what is sent to them, what came of it, and what their circuits are then. */
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert } from "@effect/vitest"
-import { DateTime, Effect, Layer, Random } from "effect"
+import { Clock, DateTime, Effect, Layer, Random } from "effect"
 import { randomUUID } from "node:crypto"
 import { RetryableFailure } from "../../src/domain/DeliveryError.ts"
 import { EventTypeName } from "../../src/domain/EventType.ts"
@@ -62,7 +62,8 @@ export const record = (outcomes: ReadonlyArray<Outcome>) =>
     yield* decide(endpoints).pipe(Effect.withRandom(Random.fixed([0.5])))
   })
 
-export const succeeded = (delivery: ClaimedDelivery) => Verdict.delivered(delivery, Rows.exchange(200))
+export const succeeded = (delivery: ClaimedDelivery): Effect.Effect<Outcome> =>
+  Effect.map(Clock.currentTimeMillis, (now) => Verdict.delivered(delivery, Rows.exchange(200), now))
 
 export const succeed = (deliveries: ReadonlyArray<ClaimedDelivery>) =>
   Effect.flatMap(Effect.forEach(deliveries, succeeded), record)

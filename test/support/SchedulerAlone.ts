@@ -76,7 +76,7 @@ export const workFor = (...webhookIds: ReadonlyArray<Ids.WebhookId>) => signal(S
 export const attemptEnded = (webhookId: Ids.WebhookId) =>
   Effect.gen(function*() {
     const { id } = yield* claimed()
-    yield* Effect.flatMap(Bulkhead, (bulkhead) => bulkhead.leave(webhookId, 2_000))
+    yield* Effect.map(Bulkhead, (bulkhead) => bulkhead.leave(webhookId, 2_000))
     yield* signal(Signal.AttemptRecorded({ deliveryId: id, webhookId, status: "delivered" }))
   })
 
