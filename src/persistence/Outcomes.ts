@@ -16,6 +16,7 @@ import * as AttemptCounts from "./AttemptCounts.ts"
 import type { DirectQuery } from "./DirectQuery.ts"
 import { Endpoint, endpointCounts } from "./EndpointCounts.ts"
 import { outcomeNotices } from "./OutcomeNotices.ts"
+import * as PgArray from "./PgArray.ts"
 
 export interface Outcome {
   readonly attemptId: AttemptId
@@ -39,26 +40,26 @@ const sampleLengthMax = 1_000
 
 const columns = (sql: SqlClient, outcomes: ReadonlyArray<Outcome>): Fragment =>
   sql`unnest(
-    ${outcomes.map((o) => toUuid(o.attemptId))}::uuid[],
-    ${outcomes.map((o) => toUuid(o.deliveryId))}::uuid[],
-    ${outcomes.map((o) => o.leaseToken)}::uuid[],
-    ${outcomes.map((o) => o.result)}::text[],
-    ${outcomes.map((o) => o.status)}::text[],
-    ${outcomes.map((o) => o.delayMs)}::bigint[],
-    ${outcomes.map((o) => o.charged)}::boolean[],
-    ${outcomes.map((o) => o.counted)}::boolean[],
-    ${outcomes.map((o) => o.errorClass)}::text[],
-    ${outcomes.map((o) => o.errorMessage)}::text[],
-    ${outcomes.map((o) => o.exchange.startedAt)}::float8[],
-    ${outcomes.map((o) => o.exchange.durationMs)}::int[],
-    ${outcomes.map((o) => o.exchange.peerAddress)}::text[],
-    ${outcomes.map((o) => o.exchange.status)}::int[],
-    ${outcomes.map((o) => JSON.stringify(o.exchange.headers))}::json[],
-    ${outcomes.map((o) => Buffer.from(o.exchange.body))}::bytea[],
-    ${outcomes.map((o) => sample(o.exchange.body))}::text[],
-    ${outcomes.map((o) => o.exchange.bodyTruncated)}::boolean[],
-    ${outcomes.map((o) => o.exchange.bodyError)}::text[],
-    ${outcomes.map((o) => o.exchange.certificateExpiresAt)}::float8[]
+    ${PgArray.plain(outcomes.map((o) => toUuid(o.attemptId)))}::uuid[],
+    ${PgArray.plain(outcomes.map((o) => toUuid(o.deliveryId)))}::uuid[],
+    ${PgArray.plain(outcomes.map((o) => o.leaseToken))}::uuid[],
+    ${PgArray.quoted(outcomes.map((o) => o.result))}::text[],
+    ${PgArray.quoted(outcomes.map((o) => o.status))}::text[],
+    ${PgArray.plain(outcomes.map((o) => o.delayMs))}::bigint[],
+    ${PgArray.plain(outcomes.map((o) => o.charged))}::boolean[],
+    ${PgArray.plain(outcomes.map((o) => o.counted))}::boolean[],
+    ${PgArray.quoted(outcomes.map((o) => o.errorClass))}::text[],
+    ${PgArray.quoted(outcomes.map((o) => o.errorMessage))}::text[],
+    ${PgArray.plain(outcomes.map((o) => o.exchange.startedAt))}::float8[],
+    ${PgArray.plain(outcomes.map((o) => o.exchange.durationMs))}::int[],
+    ${PgArray.quoted(outcomes.map((o) => o.exchange.peerAddress))}::text[],
+    ${PgArray.plain(outcomes.map((o) => o.exchange.status))}::int[],
+    ${PgArray.quoted(outcomes.map((o) => JSON.stringify(o.exchange.headers)))}::json[],
+    ${PgArray.bytes(outcomes.map((o) => o.exchange.body))}::bytea[],
+    ${PgArray.quoted(outcomes.map((o) => sample(o.exchange.body)))}::text[],
+    ${PgArray.plain(outcomes.map((o) => o.exchange.bodyTruncated))}::boolean[],
+    ${PgArray.quoted(outcomes.map((o) => o.exchange.bodyError))}::text[],
+    ${PgArray.plain(outcomes.map((o) => o.exchange.certificateExpiresAt))}::float8[]
   ) WITH ORDINALITY AS t (
     attempt_id, delivery_id, lease_token, result, status, delay_ms, charged, counted, error_class, error_message, started_at,
     duration_ms, peer_address, response_code, response_headers, response_body, body_sample, response_truncated,

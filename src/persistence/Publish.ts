@@ -16,6 +16,7 @@ import { type ClientId, fromUuid, toUuid, type WebhookId } from "../domain/Ids.t
 import type { Webhook } from "../domain/Webhook.ts"
 import type { ClaimedDelivery } from "./Claim.ts"
 import type { DirectQuery } from "./DirectQuery.ts"
+import * as PgArray from "./PgArray.ts"
 
 /** An event as it is to be stored: `body` is the canonical JSON of its envelope. */
 export interface StorableEvent extends Pick<Event, "id" | "eventType" | "occurredAt"> {
@@ -82,24 +83,24 @@ interface Row {
 
 const requestColumns = (sql: SqlClient, requests: ReadonlyArray<PublishRequest>): Fragment =>
   sql`unnest(
-    ${requests.map(({ clientId }) => clientId)}::text[],
-    ${requests.map(({ idempotency }) => idempotency?.key ?? null)}::text[],
-    ${requests.map(({ idempotency }) => bytesOrNull(idempotency?.requestHash))}::bytea[],
-    ${requests.map(({ target }) => uuidOrNull(target))}::uuid[],
-    ${requests.map(({ notice }) => notice !== null)}::boolean[],
-    ${requests.map(({ notice }) => uuidOrNull(notice?.about ?? null))}::uuid[],
-    ${requests.map((_, nth) => nth)}::int[]
+    ${PgArray.quoted(requests.map(({ clientId }) => clientId))}::text[],
+    ${PgArray.quoted(requests.map(({ idempotency }) => idempotency?.key ?? null))}::text[],
+    ${PgArray.bytes(requests.map(({ idempotency }) => idempotency?.requestHash ?? null))}::bytea[],
+    ${PgArray.plain(requests.map(({ target }) => uuidOrNull(target)))}::uuid[],
+    ${PgArray.plain(requests.map(({ notice }) => notice !== null))}::boolean[],
+    ${PgArray.plain(requests.map(({ notice }) => uuidOrNull(notice?.about ?? null)))}::uuid[],
+    ${PgArray.plain(requests.map((_, nth) => nth))}::int[]
   ) AS t (client_id, key, request_hash, target, is_notice, about, nth)`
 
 const eventColumns = (sql: SqlClient, requests: ReadonlyArray<PublishRequest>): Fragment => {
   const events = requests.flatMap(({ events }, nth) => events.map((event) => ({ ...event, nth })))
   return sql`unnest(
-    ${events.map(({ id }) => toUuid(id))}::uuid[],
-    ${events.map(({ eventType }) => eventType)}::text[],
-    ${events.map(({ body }) => body)}::text[],
-    ${events.map(({ occurredAt }) => DateTime.formatIso(occurredAt))}::timestamptz[],
-    ${events.map(({ traceparent }) => traceparent ?? null)}::text[],
-    ${events.map(({ nth }) => nth)}::int[]
+    ${PgArray.plain(events.map(({ id }) => toUuid(id)))}::uuid[],
+    ${PgArray.quoted(events.map(({ eventType }) => eventType))}::text[],
+    ${PgArray.quoted(events.map(({ body }) => body))}::text[],
+    ${PgArray.quoted(events.map(({ occurredAt }) => DateTime.formatIso(occurredAt)))}::timestamptz[],
+    ${PgArray.quoted(events.map(({ traceparent }) => traceparent ?? null))}::text[],
+    ${PgArray.plain(events.map(({ nth }) => nth))}::int[]
   ) WITH ORDINALITY AS t (id, event_type, body, occurred_at, traceparent, nth, position)`
 }
 
@@ -189,8 +190,6 @@ export const publish = (
     (rows) => committedOf(requests, rows, lease)
   )
 
-const bytesOrNull = (bytes: Uint8Array | undefined): Buffer | null => bytes === undefined ? null : Buffer.from(bytes)
-
 const uuidOrNull = (id: WebhookId | null): string | null => id === null ? null : toUuid(id)
 
 interface Pattern {
@@ -265,12 +264,11 @@ const leasedOf = (
   clientId: ClientId,
   { body, eventType, id: eventId, traceparent = null }: StorableEvent,
   { deliveryId, webhookId }: Row,
-  { retryCount, signatures, timeoutMs, url, ...sealed }: Row,
+  { headersSealed, previousSecretSealed, retryCount, secretSealed, signatures, timeoutMs, url }: Row,
   leaseToken: string
 ): ReadonlyArray<ClaimedDelivery> => {
   if (deliveryId === null || webhookId === null) return []
   if (retryCount === null || signatures === null || timeoutMs === null || url === null) return []
-  const { headersSealed, previousSecretSealed, secretSealed } = sealed
   return [{
     id: fromUuid("DeliveryId", deliveryId),
     leaseToken,
