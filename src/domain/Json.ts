@@ -31,6 +31,10 @@ export const JsonObject: Schema.Schema<JsonObject> = Schema.declare(
   }
 )
 
+/** Whether a JSON value is an object. */
+export const isObject = (json: Json): json is JsonObject =>
+  typeof json === "object" && json !== null && !Array.isArray(json) && !(json instanceof JsonFloat)
+
 const isRecord = (value: unknown): value is Record<string, unknown> => {
   if (typeof value !== "object" || value === null) return false
   const prototype: unknown = Object.getPrototypeOf(value)

@@ -2,7 +2,7 @@
  * Takes what must not travel out of a payload before it is stored: values under keys that name a credential or a
  * personal number, at any depth, and values at the event type's own paths.
  */
-import { type Json, JsonFloat, type JsonObject } from "./Json.ts"
+import { isObject, type Json } from "./Json.ts"
 
 export const redacted = "[REDACTED]"
 
@@ -68,9 +68,6 @@ export const filter = (payload: Json, paths: ReadonlyArray<string> = []): Json =
   redact(payload, paths.map((path) => path.split(".")))
 
 const isArray = (value: Json): value is ReadonlyArray<Json> => Array.isArray(value)
-
-const isObject = (value: Json): value is JsonObject =>
-  typeof value === "object" && value !== null && !(value instanceof JsonFloat)
 
 type Paths = ReadonlyArray<ReadonlyArray<string>>
 

@@ -69,7 +69,7 @@ const makeSend = (options: DispatcherOptions) =>
     const turns = new Turns()
 
     const attempt = (delivery: ClaimedDelivery, span: Spans.AttemptSpan) =>
-      courier.deliver({ ...delivery, deliveryId: delivery.id, traceparent: sentWith(options, delivery, span) }).pipe(
+      courier.deliver(delivery, sentWith(options, delivery, span)).pipe(
         // A bug that one delivery brings out is that delivery's outcome, not the end of the pool.
         Effect.catchAllDefect((defect) =>
           Effect.zipRight(
@@ -166,7 +166,7 @@ const count = (
 
 /** Tells of the attempt at the level that operators expect of each outcome. */
 const report = (delivery: ClaimedDelivery, outcome: Outcome): Effect.Effect<void> => {
-  if (outcome.status === "delivered") return Logs.info("delivered", () => factsOf(delivery, outcome))
+  if (outcome.status === "delivered") return Logs.infoOfEach("delivered", [outcome], () => factsOf(delivery, outcome))
   const facts = factsOf(delivery, outcome)
   if (outcome.status === "failed_permanent") {
     const failed = Effect.logError("delivery failed for good", facts)

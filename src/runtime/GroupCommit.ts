@@ -72,13 +72,16 @@ const make = (fastLane: FastLane.FastLane) =>
     )
 
     const written = (request: PublishRequest): Answer =>
-      Effect.flatMap(Tracing.parentSpan, (parent) =>
-        Effect.async((resume) => {
-          const one: Pending = { request, span: parent?.sampled === true ? parent : null, answer: resume }
+      Effect.withFiberRuntime((fiber) => {
+        const parent = Tracing.parentOf(fiber)
+        const span = parent?.sampled === true ? parent : null
+        return Effect.async((resume) => {
+          const one: Pending = { request, span, answer: resume }
           pending.add(one)
           Queue.unsafeOffer(wakeups, undefined)
           return Effect.sync(() => pending.delete(one))
-        }))
+        })
+      })
 
     const commit: Commit["Type"]["commit"] = (request) =>
       Effect.flatMap(

@@ -1,5 +1,4 @@
 /** From what came of an attempt to what is written: the delivery's next status, and when it is tried again. */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Exchange } from "../domain/Attempt.ts"
@@ -11,15 +10,11 @@ import type { Outcome } from "../persistence/Outcomes.ts"
 
 export type BackoffPolicy = Omit<RetryPolicy.RetryPolicy, "maxAttempts">
 
-const namesOf = (delivery: ClaimedDelivery, nowMs: number) => ({
-  attemptId: Ids.makeAt("AttemptId", nowMs),
-  deliveryId: delivery.id,
-  leaseToken: delivery.leaseToken
-})
-
 /** A plain answer: most attempts end with it. `nowMs` is Unix milliseconds. */
 export const delivered = (delivery: ClaimedDelivery, exchange: Exchange, nowMs: number): Outcome => ({
-  ...namesOf(delivery, nowMs),
+  attemptId: Ids.makeAt("AttemptId", nowMs),
+  deliveryId: delivery.id,
+  leaseToken: delivery.leaseToken,
   result: "success",
   status: "delivered",
   delayMs: null,
@@ -45,7 +40,9 @@ export const failed = (
     const maxAttempts = delivery.probe ? Number.POSITIVE_INFINITY : delivery.retryCount
     const decision = RetryPolicy.decide({ ...policy, maxAttempts }, spent, failure, jitter)
     return {
-      ...namesOf(delivery, yield* Clock.currentTimeMillis),
+      attemptId: yield* Ids.make("AttemptId"),
+      deliveryId: delivery.id,
+      leaseToken: delivery.leaseToken,
       result: resultOf(failure),
       status: decision.status,
       delayMs: decision.status === "failed_retryable" && !keepsPlace(delivery, failure) ? decision.delayMs : null,

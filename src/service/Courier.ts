@@ -15,7 +15,7 @@ import { WebhookClient } from "../transport/WebhookClient.ts"
 import { decodeHeaders, headersColumn, previousSecretColumn, secretColumn } from "./Registration.ts"
 
 export interface Parcel {
-  readonly deliveryId: DeliveryId
+  readonly id: DeliveryId
   readonly eventType: string
   readonly body: string
   readonly timeoutMs: number
@@ -28,12 +28,11 @@ export interface Parcel {
   /** Null where only the present secret signs. */
   readonly previousSecretSealed: Uint8Array | null
   readonly headersSealed: Uint8Array | null
-  /** For the receiver, in the header of this name; null where it is sent none. */
-  readonly traceparent: string | null
 }
 
 export class Courier extends Context.Tag("deeper-hub-webhooks/service/Courier")<Courier, {
-  readonly deliver: (parcel: Parcel) => Effect.Effect<Exchange, DeliveryFailure>
+  /** `traceparent` is for the receiver, in the header of this name; null where it is sent none. */
+  readonly deliver: (parcel: Parcel, traceparent: string | null) => Effect.Effect<Exchange, DeliveryFailure>
 }>() {
   static readonly layer = Layer.effect(this, Effect.suspend(() => make))
 }
@@ -65,7 +64,7 @@ const make = Effect.gen(function*() {
   }
 
   return Courier.of({
-    deliver: (parcel) =>
+    deliver: (parcel, traceparent) =>
       Effect.clockWith((clock) => {
         const startedAt = clock.unsafeCurrentTimeMillis()
         if (parcel.secretSealed === null) return deleted(startedAt)
@@ -77,7 +76,7 @@ const make = Effect.gen(function*() {
           return Effect.zipRight(reportUnreadable(opened.left, parcel), secretUnreadable(startedAt))
         }
         const { headers, previousSecret, secret } = opened.right
-        const { body, deliveryId, eventType, timeoutMs, webhookId } = parcel
+        const { body, eventType, id: deliveryId, timeoutMs, webhookId } = parcel
         const signed = signer.sign({
           webhookId,
           deliveryId,
@@ -88,7 +87,7 @@ const make = Effect.gen(function*() {
           previousSecret,
           schemes: parcel.signatures
         })
-        const sent = { ...headers, ...signed, ...traced(headers, parcel.traceparent) }
+        const sent = { ...headers, ...signed, ...traced(headers, traceparent) }
         return client.post({ url: url.right.url, headers: sent, body, timeoutMs })
       })
   })

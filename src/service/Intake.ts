@@ -67,9 +67,8 @@ export const make = (limits: { readonly payloadBytesMax: number }) =>
     const verbs: Intake = {
       // The one that runs for every event: as few steps as there can be.
       publish: (caller, event, key) =>
-        authorize(caller, "publish").pipe(
-          Effect.zipRight(Publishing.refuseReserved([event])),
-          Effect.zipRight(knownClient(caller, event.clientId)),
+        Either.flatMap(authorize(caller, "publish"), () => Publishing.refuseReserved([event])).pipe(
+          Effect.flatMap(() => knownClient(caller, event.clientId)),
           Effect.flatMap((clientId) => commit(clientId, [event], { key, ...single })),
           Effect.flatMap(only),
           Tracing.spanned("WebhookService.publish")
@@ -156,13 +155,12 @@ const inactive = (id: WebhookId) =>
   })
 
 const queued = (clientId: ClientId, inputs: ReadonlyArray<EventInput>, published: ReadonlyArray<Published>) =>
-  Effect.forEach(published, ({ deliveries, eventId }, index) =>
-    Logs.info("event queued", () => ({
-      eventId,
-      eventType: inputs[index]?.eventType,
-      clientId,
-      deliveries: deliveries.length
-    })), { discard: true })
+  Logs.infoOfEach("event queued", published, ({ deliveries, eventId }, index) => ({
+    eventId,
+    eventType: inputs[index]?.eventType,
+    clientId,
+    deliveries: deliveries.length
+  }))
 
 /** Counts the deliveries of each event type, and those that an open circuit makes wait. */
 const count = (inputs: ReadonlyArray<EventInput>, { circuitOpen, published }: Stored): void => {

@@ -46,7 +46,7 @@ export class Probe extends Context.Tag("deeper-hub-webhooks/service/Probe")<Prob
         ping: (target) =>
           Effect.gen(function*() {
             const names = { id: yield* Ids.make("AttemptId"), number: 1, startedAt: yield* DateTime.now }
-            const pinged = yield* Effect.match(courier.deliver(yield* parcel(target)), {
+            const pinged = yield* Effect.match(courier.deliver(yield* parcel(target), null), {
               onFailure: failed,
               onSuccess: succeeded
             })
@@ -65,9 +65,8 @@ const parcel = (target: PingTarget) =>
     return {
       ...target,
       webhookId: target.id,
-      deliveryId: yield* Ids.make("DeliveryId"),
+      id: yield* Ids.make("DeliveryId"),
       eventType: pingType,
-      traceparent: null,
       body: CanonicalJson.stringify(body)
     }
   })

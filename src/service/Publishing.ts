@@ -1,6 +1,8 @@
 /** How an event becomes rows: checked, relieved of sensitive data, written canonically, committed with its deliveries. */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -38,12 +40,11 @@ type NonEmpty<A> = readonly [A, ...ReadonlyArray<A>]
 /** Makes events of one request ready to be stored. */
 export const makePrepare = ({ payloadBytesMax }: { readonly payloadBytesMax: number }) =>
   Effect.map(EventTypeStore, (catalogue) => {
-    const moment = Clock.clockWith((clock) =>
-      Effect.map(TraceContext.current, (here) => ({ now: clock.unsafeCurrentTimeMillis(), here }))
-    )
     return (events: NonEmpty<EventInput>): Effect.Effect<NonEmpty<StorableEvent>, PersistenceError | TooLarge> =>
       Effect.flatMap(catalogue.sensitivePaths, (sensitive) =>
-        Effect.flatMap(moment, (present) => {
+        Effect.withFiberRuntime((fiber) => {
+          const clock = Context.get(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock)
+          const present = { now: clock.unsafeCurrentTimeMillis(), here: TraceContext.of(fiber) }
           const [first, ...rest] = events
           const one = (event: EventInput) => storable(event, sensitive.get(event.eventType), present)
           const stored: NonEmpty<StorableEvent> = [one(first), ...rest.map(one)]
@@ -75,9 +76,9 @@ const storable = (
 }
 
 /** Some types are ours to send. */
-export const refuseReserved = (events: ReadonlyArray<EventInput>): Effect.Effect<void, Invalid> => {
+export const refuseReserved = (events: ReadonlyArray<EventInput>): Either.Either<void, Invalid> => {
   const index = events.findIndex((event) => isReserved(event.eventType))
-  return index < 0 ? Effect.void : Effect.fail(Invalid.one(
+  return index < 0 ? Either.void : Either.left(Invalid.one(
     events.length === 1 ? "event_type" : `events.${index}.event_type`,
     "event_type_reserved",
     `${events[index]?.eventType} is sent by this service itself; publish under another name`
@@ -122,9 +123,9 @@ const payloadTooLarge = (index: number, bytes: number, bytesMax: number) =>
   })
 
 /** A batch is one transaction of one client. */
-export const refuseMixedClients = (events: ReadonlyArray<EventInput>): Effect.Effect<void, Invalid> => {
+export const refuseMixedClients = (events: ReadonlyArray<EventInput>): Either.Either<void, Invalid> => {
   const index = events.findIndex((event) => event.clientId !== events[0]?.clientId)
-  return index < 0 ? Effect.void : Effect.fail(Invalid.one(
+  return index < 0 ? Either.void : Either.left(Invalid.one(
     `events.${index}.client_id`,
     "batch_mixed_clients",
     "all events of a batch belong to one client; send one batch for each"

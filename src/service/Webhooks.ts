@@ -5,6 +5,7 @@
 import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
@@ -165,17 +166,26 @@ const make = Effect.gen(function*() {
         payload: payload === undefined ? undefined : yield* Checked.payload(payload)
       })
     }),
-    triggerEvent: Effect.fnUntraced(function*(client, { idempotencyKey, occurredAt, ...event }) {
-      const input = {
-        eventType: yield* Checked.eventType(event.eventType),
-        payload: yield* Checked.payload(event.payload),
-        occurredAt
-      }
-      const { deliveries, eventId } = yield* webhooks.publish(yield* actingFor(client), input, idempotencyKey)
-      return { eventId, deliveries }
-    }, Tracing.spanned("Webhooks.triggerEvent"))
+    triggerEvent: (client, event) =>
+      Effect.flatMap(
+        Effect.suspend(() => published(client, event)),
+        ({ caller, input }) =>
+          Effect.map(webhooks.publish(caller, input, event.idempotencyKey), ({ deliveries, eventId }) => ({
+            eventId,
+            deliveries
+          }))
+      ).pipe(Tracing.spanned("Webhooks.triggerEvent"))
   })
 })
+
+/** A plain answer, since it is asked for at every event. */
+const published = (client: string, event: Parameters<Webhooks["Type"]["triggerEvent"]>[1]) =>
+  Either.gen(function*() {
+    const eventType = yield* Checked.eventType(event.eventType)
+    const payload = yield* Checked.payload(event.payload)
+    const caller = yield* actingFor(client)
+    return { caller, input: { eventType, payload, occurredAt: event.occurredAt } }
+  })
 
 const queries = (webhooks: Context.Tag.Service<WebhookService>, log: Context.Tag.Service<DeliveryLog>) =>
   ({
@@ -206,8 +216,8 @@ const newWebhook = Checked.by("", Schema.typeSchema(Registration.NewWebhook))
 const rotation = Checked.by("", Schema.typeSchema(Rotation.RotationRequest))
 const webhookChanges = Checked.by("", Schema.typeSchema(Registration.WebhookChanges))
 
-const actingFor = (client: string): Effect.Effect<Caller, Invalid> =>
-  Effect.map(Checked.clientId(client), (clientId) => ({ keyId: null, clientId, role: "client", address: null }))
+const actingFor = (client: string): Either.Either<Caller, Invalid> =>
+  Either.map(Checked.clientId(client), (clientId) => ({ keyId: null, clientId, role: "client", address: null }))
 
 const orNone = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   self.pipe(Effect.asSome, Effect.catchIf((error) => isNotFound(error), () => Effect.succeedNone))

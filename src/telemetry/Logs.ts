@@ -28,12 +28,18 @@ export const layer = (format: Format): Layer.Layer<never> => {
   )
 }
 
-/** Says it with its facts. Nobody reads most lines of this level: where none are wanted, none are made. */
-export const info = (message: string, facts: () => Readonly<Record<string, unknown>>): Effect.Effect<void> =>
+/**
+ * Says it of each, with the facts about it. Nobody reads most lines of this level: where none are wanted, none are made.
+ */
+export const infoOfEach = <A>(
+  message: string,
+  all: ReadonlyArray<A>,
+  facts: (one: A, index: number) => Readonly<Record<string, unknown>>
+): Effect.Effect<void> =>
   Effect.withFiberRuntime((fiber) =>
     LogLevel.greaterThan(fiber.getFiberRef(FiberRef.currentMinimumLogLevel), LogLevel.Info)
       ? Effect.void
-      : Effect.logInfo(message, facts())
+      : Effect.forEach(all, (one, index) => Effect.logInfo(message, facts(one, index)), { discard: true })
   )
 
 type Fields = Record<string, unknown>

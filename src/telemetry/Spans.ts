@@ -30,10 +30,10 @@ export const eventsPrepared = (
   events: ReadonlyArray<{ readonly eventType: string }>,
   published: ReadonlyArray<Published>
 ): Effect.Effect<void> =>
-  Effect.flatMap(
-    Tracing.parentSpan,
-    (parent) => parent === null || !parent.sampled ? Effect.void : prepared(events, published, Option.some(parent))
-  )
+  Effect.withFiberRuntime((fiber) => {
+    const parent = Tracing.parentOf(fiber)
+    return parent === null || !parent.sampled ? Effect.void : prepared(events, published, Option.some(parent))
+  })
 
 const prepared = (
   events: ReadonlyArray<{ readonly eventType: string }>,

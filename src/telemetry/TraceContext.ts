@@ -1,5 +1,6 @@
 /** The context of a trace as it travels between programs: the `traceparent` of W3C Trace Context, level 1. */
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import * as Tracing from "./Tracing.ts"
@@ -17,9 +18,12 @@ export const parse = (traceparent: string | null | undefined): Option.Option<Tra
 export const format = ({ sampled, spanId, traceId }: Tracer.AnySpan): string =>
   `00-${traceId}-${spanId}-${sampled ? "01" : "00"}`
 
-/** Of the span that the present effect runs in; null where nobody traces. */
-export const current: Effect.Effect<string | null> = Effect.map(Tracing.parentSpan, (span) => {
+/** Of the span that the fiber runs in; null where nobody traces. */
+export const of = (fiber: Fiber.RuntimeFiber<unknown, unknown>): string | null => {
+  const span = Tracing.parentOf(fiber)
   if (span === null) return null
   const text = format(span)
   return pattern.test(text) ? text : null
-})
+}
+
+export const current: Effect.Effect<string | null> = Effect.withFiberRuntime((fiber) => Effect.succeed(of(fiber)))

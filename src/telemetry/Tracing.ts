@@ -34,7 +34,8 @@ export const isOn: Effect.Effect<boolean> = Effect.map(Effect.tracer, (tracer) =
 const records = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
   fiber.currentTracer !== native && fiber.getFiberRef(FiberRef.currentTracerEnabled)
 
-const parentOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Tracer.AnySpan | null => {
+/** The span that the fiber runs in; null where there is none, and where nobody traces. */
+export const parentOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Tracer.AnySpan | null => {
   const span = Context.getOption(fiber.getFiberRef(FiberRef.currentContext), Tracer.ParentSpan)
   return Option.isSome(span) && records(fiber) ? span.value : null
 }
@@ -42,11 +43,6 @@ const parentOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Tracer.AnySpan |
 /** Whether the fiber runs in a span that is recorded. */
 export const isWithinRecorded = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
   parentOf(fiber)?.sampled === true
-
-/** The span that the present effect runs in; null where there is none, and where nobody traces. */
-export const parentSpan: Effect.Effect<Tracer.AnySpan | null> = Effect.withFiberRuntime((fiber) =>
-  Effect.succeed(parentOf(fiber))
-)
 
 /** Notes it at the span that the present effect runs in, if any: where there is none, Effect's own one makes an error first. */
 export const annotate = (key: string, value: string): Effect.Effect<void> =>

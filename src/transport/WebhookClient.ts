@@ -4,10 +4,13 @@
  * An attempt ends within its time, whatever the receiver does; reads a bounded answer; reaches only addresses that
  * `AddressPolicy` allows; follows nothing; decompresses nothing; and never tries twice.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 import type { Exchange } from "../domain/Attempt.ts"
 import type { DeliveryFailure } from "../domain/DeliveryError.ts"
 import type { AddressPolicy } from "./AddressPolicy.ts"
@@ -96,50 +99,68 @@ const makePool = (options: WebhookClientOptions) =>
 const post =
   (pool: ConnectionPool<Connection>, airspace: Airspace, { userAgent }: WebhookClientOptions) =>
   (request: WebhookRequest): Effect.Effect<Exchange, DeliveryFailure> =>
-    Effect.clockWith((clock) =>
-      Effect.async<Exchange, DeliveryFailure>((resume) => {
-        const { origin, protocol } = request.url
-        if (protocol !== "https:" && protocol !== "http:") {
-          return resume(outcome(unsent(clock.unsafeCurrentTimeMillis(), new NotHttp())))
-        }
-        let abandon: () => void = constVoid
-        const stopWaiting = pool.acquire(origin, Math.min(connectionWaitMs, request.timeoutMs), (connection) => {
-          const startedAt = clock.unsafeCurrentTimeMillis()
-          if (connection === null) return resume(outcome(unsent(startedAt, new NoConnectionFree())))
-          if (airspace.isClosed) {
-            // Not at once: it may be given to the next who waits, and so on through all of them.
-            queueMicrotask(() => pool.release(connection, true))
-            return resume(outcome(unsent(startedAt, new BrokenOff())))
-          }
-          const flight = new Flight({
-            startedAt,
-            timeoutMs: request.timeoutMs,
-            secure: protocol === "https:",
-            connection,
-            onEnd: (seen, reusable) => {
-              airspace.flights.delete(flight)
-              pool.release(connection, reusable)
-              resume(outcome(seen))
-            }
-          })
-          airspace.flights.add(flight)
-          abandon = () => {
-            airspace.flights.delete(flight)
-            if (flight.abandon()) pool.release(connection, false)
-          }
-          flight.start({
-            path: request.url.pathname + request.url.search,
-            method: "POST",
-            headers: headersOf(request, userAgent),
-            body: request.body
-          })
-        })
-        return Effect.sync(() => {
-          stopWaiting()
-          abandon()
-        })
-      })
-    )
+    Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
+      const clock = Context.get(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock)
+      const send = (resume: Resume) => setOut(pool, airspace, clock, request, userAgent, resume)
+      // Being ready for an interruption costs more steps than all else here, and attempts are never interrupted.
+      return RuntimeFlags.interruptible(runtimeFlags)
+        ? Effect.async<Exchange, DeliveryFailure>((resume) => Effect.sync(send(resume)))
+        : Effect.async<Exchange, DeliveryFailure>((resume) => void send(resume))
+    })
+
+type Resume = (outcome: Effect.Effect<Exchange, DeliveryFailure>) => void
+
+/** Sends it as soon as there is a connection for it. Returns how to call it off. */
+const setOut = (
+  pool: ConnectionPool<Connection>,
+  airspace: Airspace,
+  clock: Clock.Clock,
+  request: WebhookRequest,
+  userAgent: string,
+  resume: Resume
+): () => void => {
+  const { origin, protocol } = request.url
+  if (protocol !== "https:" && protocol !== "http:") {
+    resume(outcome(unsent(clock.unsafeCurrentTimeMillis(), new NotHttp())))
+    return constVoid
+  }
+  let abandon: () => void = constVoid
+  const stopWaiting = pool.acquire(origin, Math.min(connectionWaitMs, request.timeoutMs), (connection) => {
+    const startedAt = clock.unsafeCurrentTimeMillis()
+    if (connection === null) return resume(outcome(unsent(startedAt, new NoConnectionFree())))
+    if (airspace.isClosed) {
+      // Not at once: it may be given to the next who waits, and so on through all of them.
+      queueMicrotask(() => pool.release(connection, true))
+      return resume(outcome(unsent(startedAt, new BrokenOff())))
+    }
+    const flight = new Flight({
+      startedAt,
+      timeoutMs: request.timeoutMs,
+      secure: protocol === "https:",
+      connection,
+      onEnd: (seen, reusable) => {
+        airspace.flights.delete(flight)
+        pool.release(connection, reusable)
+        resume(outcome(seen))
+      }
+    })
+    airspace.flights.add(flight)
+    abandon = () => {
+      airspace.flights.delete(flight)
+      if (flight.abandon()) pool.release(connection, false)
+    }
+    flight.start({
+      path: request.url.pathname + request.url.search,
+      method: "POST",
+      headers: headersOf(request, userAgent),
+      body: request.body
+    })
+  })
+  return () => {
+    stopWaiting()
+    abandon()
+  }
+}
 
 const headersOf = ({ headers }: WebhookRequest, userAgent: string): Array<string> => {
   const flat = ["User-Agent", userAgent, "Accept-Encoding", "identity"]

@@ -15,8 +15,8 @@ describe("Dispatcher", () => {
         yield* offer(one)
         const parcel = yield* Queue.take(parcels)
         const { body, clientId, eventType, headersSealed, id, secretSealed, signatures, url, webhookId } = one.delivery
-        const wanted = { body, clientId, eventType, headersSealed, secretSealed, signatures, url, webhookId }
-        assert.deepInclude(parcel, { ...wanted, deliveryId: id, timeoutMs: 1_234 })
+        const wanted = { body, clientId, eventType, headersSealed, id, secretSealed, signatures, url, webhookId }
+        assert.deepInclude(parcel, { ...wanted, timeoutMs: 1_234 })
         const { outcome, webhookId: counted } = yield* Queue.take(outcomes)
         assert.strictEqual(counted, webhookId)
         assert.deepInclude(outcome, { deliveryId: id, leaseToken: one.delivery.leaseToken, exchange: ok })

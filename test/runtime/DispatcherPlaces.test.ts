@@ -33,7 +33,7 @@ describe("a place", () => {
         yield* TestClock.adjust("1 millis")
         assert.strictEqual(yield* free, places)
         const { delivery, leaseEndsAt } = yield* leased()
-        Object.defineProperty(delivery, "timeoutMs", { get: () => assert.fail("boom") })
+        Object.defineProperty(delivery, "attemptCount", { get: () => assert.fail("boom") })
         yield* claim({ delivery, leaseEndsAt })
         yield* TestClock.adjust("200 millis")
         assert.deepStrictEqual(yield* restarts, [1])

@@ -146,6 +146,7 @@ export const deadlyReencryption = Layer.effect(
 export const deadlyCourier = Layer.effect(
   Courier,
   Effect.map(Effect.all([Courier, Doom]), ([courier, doom]) => ({
-    deliver: (parcel) => Effect.zipRight(dieIfDoomed(doom, "Courier"), courier.deliver(parcel))
+    deliver: (parcel, traceparent) =>
+      Effect.zipRight(dieIfDoomed(doom, "Courier"), courier.deliver(parcel, traceparent))
   }))
 )
