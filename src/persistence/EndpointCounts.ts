@@ -28,29 +28,33 @@ export const Endpoint = Schema.Struct({
 export type Endpoint = typeof Endpoint.Type
 
 /**
- * The CTEs from `tally` to `counted`, the last one left open: they read `recorded` and `outcome` of the statement that they
- * are part of.
+ * The CTEs from `tally` to `counted`, the last one left open: they read `recorded` of the statement that they are part of.
+ *
+ * Of a CTE Postgres expects one row, and joins two of them row by row: a batch of 500 outcomes would cost it a quarter of
+ * a million comparisons for each join. So there are none.
  */
 export const endpointCounts = (sql: SqlClient): Fragment =>
   sql`
     tally AS (
-      SELECT r.webhook_id,
-        max(o.position) FILTER (WHERE o.result = 'success') AS last_success,
-        count(*) FILTER (WHERE o.result = 'success')::int AS successes,
-        count(*) FILTER (WHERE o.result <> 'success' AND o.counted)::int AS failures,
-        coalesce(sum(o.duration_ms) FILTER (WHERE o.counted), 0) AS duration_ms,
-        max(o.certificate_expires_at) AS certificate_expires_at,
-        bool_or(o.error_class = 'http_410') AS gone
-      FROM recorded r JOIN outcome o USING (position) GROUP BY r.webhook_id
-    ), tail AS MATERIALIZED (
-      -- Failures in a row at the end of the batch.
-      SELECT r.webhook_id, count(*)::int AS failures, (array_agg(o.error_class ORDER BY o.position DESC))[1] AS error_class
-      FROM recorded r JOIN outcome o USING (position) JOIN tally t ON t.webhook_id = r.webhook_id
-      WHERE o.result <> 'success' AND o.counted AND o.position > coalesce(t.last_success, 0)
-      GROUP BY r.webhook_id
+      SELECT webhook_id, max(last_success) AS last_success,
+        count(*) FILTER (WHERE result = 'success')::int AS successes,
+        count(*) FILTER (WHERE is_failure)::int AS failures,
+        -- Failures in a row at the end of the batch, and of which class the last is.
+        count(*) FILTER (WHERE is_failure AND position > coalesce(last_success, 0))::int AS in_a_row,
+        (array_agg(error_class ORDER BY position DESC)
+          FILTER (WHERE is_failure AND position > coalesce(last_success, 0)))[1] AS error_class,
+        coalesce(sum(duration_ms) FILTER (WHERE counted), 0) AS duration_ms,
+        max(certificate_expires_at) AS certificate_expires_at,
+        bool_or(error_class = 'http_410') AS gone
+      FROM (
+        SELECT *, result <> 'success' AND counted AS is_failure,
+          max(position) FILTER (WHERE result = 'success') OVER (PARTITION BY webhook_id) AS last_success
+        FROM recorded
+      ) AS one
+      GROUP BY webhook_id
     ), locked AS MATERIALIZED (
       -- In one order, so that no two nodes wait for each other.
-      SELECT id, window_started_at FROM webhooks WHERE id IN (SELECT webhook_id FROM tally) ORDER BY id FOR NO KEY UPDATE
+      SELECT id FROM webhooks WHERE id = ANY(ARRAY(SELECT webhook_id FROM tally)) ORDER BY id FOR NO KEY UPDATE
     ), counted AS (
       UPDATE webhooks w SET
         failure_count = CASE WHEN t.last_success IS NULL THEN w.failure_count ELSE 0 END + t.in_a_row,
@@ -61,26 +65,26 @@ export const endpointCounts = (sql: SqlClient): Fragment =>
         last_error_class = CASE
           WHEN t.in_a_row > 0 THEN t.error_class
           WHEN t.last_success IS NULL THEN w.last_error_class END,
-        window_started_at = CASE WHEN t.is_fresh THEN now() ELSE w.window_started_at END,
-        window_attempts = CASE WHEN t.is_fresh THEN 0 ELSE w.window_attempts END + t.successes + t.failures,
-        window_failures = CASE WHEN t.is_fresh THEN 0 ELSE w.window_failures END + t.failures,
-        window_duration_ms = CASE WHEN t.is_fresh THEN 0 ELSE w.window_duration_ms END + t.duration_ms,
+        window_started_at = CASE WHEN ${isFresh(sql)} THEN now() ELSE w.window_started_at END,
+        window_attempts = CASE WHEN ${isFresh(sql)} THEN 0 ELSE w.window_attempts END + t.successes + t.failures,
+        window_failures = CASE WHEN ${isFresh(sql)} THEN 0 ELSE w.window_failures END + t.failures,
+        window_duration_ms = CASE WHEN ${isFresh(sql)} THEN 0 ELSE w.window_duration_ms END + t.duration_ms,
         last_successful_delivery_at = CASE WHEN t.last_success IS NULL THEN w.last_successful_delivery_at ELSE now() END,
         last_failure_at = CASE WHEN t.failures = 0 THEN w.last_failure_at ELSE now() END,
         certificate_expires_at = coalesce(to_timestamp(t.certificate_expires_at / 1000), w.certificate_expires_at),
         deactivated_at = CASE WHEN w.is_active AND t.gone THEN now() ELSE w.deactivated_at END,
         is_active = w.is_active AND NOT coalesce(t.gone, false),
         deactivation_reason = CASE WHEN w.is_active AND t.gone THEN 'gone' ELSE w.deactivation_reason END
-      FROM (
-        SELECT t.*, coalesce(f.failures, 0) AS in_a_row, f.error_class,
-          v.window_started_at < now() - make_interval(secs => ${windowSeconds}) AS is_fresh
-        FROM tally t JOIN locked v ON v.id = t.webhook_id LEFT JOIN tail f ON f.webhook_id = t.webhook_id
-      ) t
-      WHERE w.id = t.webhook_id
+      FROM tally t
+      -- They are locked before the first is changed.
+      WHERE w.id = t.webhook_id AND (SELECT count(*) FROM locked) > 0
       RETURNING w.id AS webhook_id, w.url, w.circuit, w.circuit_openings, w.circuit_ramp, w.circuit_ramp_successes,
         w.circuit_version, w.failure_count, w.window_attempts, w.window_failures, t.successes, t.failures,
         CASE WHEN w.circuit = 'half_open' THEN (
-          SELECT bool_and(o.result = 'success') FROM recorded r JOIN outcome o USING (position)
-          WHERE r.webhook_id = w.id AND o.lease_token = w.circuit_probe AND o.counted
+          SELECT bool_and(r.result = 'success') FROM recorded r
+          WHERE r.webhook_id = w.id AND r.lease_token = w.circuit_probe AND r.counted
         ) END AS probe_succeeded
   `
+
+/** Whether the minute over which rates are taken is over. */
+const isFresh = (sql: SqlClient): Fragment => sql`w.window_started_at < now() - make_interval(secs => ${windowSeconds})`

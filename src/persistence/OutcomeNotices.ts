@@ -11,15 +11,14 @@ const goneMessage =
 /** The deliveries whose attempt was their last, and failed. */
 const ended = (sql: SqlClient): Fragment =>
   sql`
-    SELECT r.*, o.error_class, o.error_message FROM recorded r JOIN outcome o USING (position)
-    WHERE o.status = 'failed_permanent'
+    SELECT r.*, r.delivery_id AS id FROM recorded r WHERE r.status = 'failed_permanent'
   `
 
 /** The webhooks whose endpoints are gone since this statement. */
 const switchedOff = (sql: SqlClient): Fragment =>
   sql`SELECT w.client_id, w.id FROM tally t JOIN webhooks w ON w.id = t.webhook_id WHERE t.gone AND w.is_active`
 
-/** The CTEs from `audited` to `exhausted`: they read `recorded`, `outcome` and `tally`, and webhooks as they were before. */
+/** The CTEs from `audited` to `exhausted`: they read `recorded` and `tally`, and webhooks as they were before. */
 export const outcomeNotices = (sql: SqlClient): Fragment =>
   sql`
     audited AS (

@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import type { Exchange } from "../domain/Attempt.ts"
 import type { AttemptResult, DeliveryStatus } from "../domain/Delivery.ts"
 import type { ErrorClass } from "../domain/DeliveryError.ts"
-import { type AttemptId, type DeliveryId, fromUuid, toUuid, type WebhookId } from "../domain/Ids.ts"
+import { type AttemptId, type DeliveryId, fromUuid, toUuid } from "../domain/Ids.ts"
 import * as AttemptCounts from "./AttemptCounts.ts"
 import type { DirectQuery } from "./DirectQuery.ts"
 import { Endpoint, endpointCounts } from "./EndpointCounts.ts"
@@ -60,7 +60,7 @@ const columns = (sql: SqlClient, outcomes: ReadonlyArray<Outcome>): Fragment =>
     ${PgArray.plain(outcomes.map((o) => o.exchange.bodyTruncated))}::boolean[],
     ${PgArray.quoted(outcomes.map((o) => o.exchange.bodyError))}::text[],
     ${PgArray.plain(outcomes.map((o) => o.exchange.certificateExpiresAt))}::float8[]
-  ) WITH ORDINALITY AS t (
+  ) WITH ORDINALITY AS o (
     attempt_id, delivery_id, lease_token, result, status, delay_ms, charged, counted, error_class, error_message, started_at,
     duration_ms, peer_address, response_code, response_headers, response_body, body_sample, response_truncated,
     response_error, certificate_expires_at, position)`
@@ -72,8 +72,8 @@ const sample = (body: Uint8Array): string =>
 /** Of each outcome whose lease still stood, what its webhook's stats count. */
 const made = (sql: SqlClient): Fragment =>
   sql`
-    SELECT r.webhook_id, r.attempt_count AS number, o.error_class, o.duration_ms, o.status = 'failed_retryable' AS rescheduled
-    FROM recorded r JOIN outcome o USING (position)
+    SELECT webhook_id, attempt_count AS number, error_class, duration_ms, status = 'failed_retryable' AS rescheduled
+    FROM recorded
   `
 
 /** What was written. */
@@ -89,9 +89,8 @@ export const record = (
   outcomes: ReadonlyArray<Outcome>
 ): Effect.Effect<Recorded, SqlError | ParseError> =>
   run(sql<Row>`
-    WITH outcome AS (
-      SELECT * FROM ${columns(sql, outcomes)}
-    ), recorded AS (
+    /* one plan */
+    WITH recorded AS (
       UPDATE deliveries d SET
         status = o.status,
         attempt_count = d.attempt_count + 1,
@@ -106,52 +105,48 @@ export const record = (
         error_class = o.error_class,
         error_message = o.error_message,
         delivered_at = CASE WHEN o.status = 'delivered' THEN now() END
-      FROM outcome o
+      FROM ${columns(sql, outcomes)}
       WHERE d.id = o.delivery_id AND d.lease_token = o.lease_token
-      RETURNING d.id, d.webhook_id, d.client_id, d.event_id, d.event_type, d.attempt_count, o.position
+      RETURNING d.webhook_id, d.client_id, d.event_id, d.event_type, d.attempt_count, o.*
     ), history AS (
       INSERT INTO attempts (
         id, delivery_id, number, result, error_class, error_message, started_at, duration_ms, peer_address,
         response_code, response_headers, response_body, response_truncated, response_error)
-      SELECT o.attempt_id, o.delivery_id, r.attempt_count, o.result, o.error_class, o.error_message, to_timestamp(o.started_at / 1000),
-        o.duration_ms, o.peer_address, o.response_code, o.response_headers, o.response_body, o.response_truncated,
-        o.response_error
-      FROM recorded r JOIN outcome o USING (position)
+      SELECT attempt_id, delivery_id, attempt_count, result, error_class, error_message, to_timestamp(started_at / 1000),
+        duration_ms, peer_address, response_code, response_headers, response_body, response_truncated, response_error
+      FROM recorded
     ), measured AS (
       ${AttemptCounts.added(sql, made(sql))}
     ), ${endpointCounts(sql)}
     ), ${outcomeNotices(sql)}
-    SELECT r.id AS delivery_id,
-      CASE WHEN e.webhook_id IS NOT NULL THEN json_build_object(
-        'webhookId', e.webhook_id, 'url', e.url, 'successes', e.successes, 'failures', e.failures,
-        'circuitVersion', e.circuit_version, 'probeSucceeded', e.probe_succeeded, 'failureCount', e.failure_count, 'windowAttempts', e.window_attempts, 'windowFailures', e.window_failures,
-        'circuit', json_build_object('state', e.circuit, 'openings', e.circuit_openings, 'ramp', e.circuit_ramp,
-          'rampSuccesses', e.circuit_ramp_successes)) END AS endpoint,
-      (SELECT count(*) FROM alerted) + (SELECT count(*) FROM exhausted) AS told
-    FROM recorded r
-    LEFT JOIN counted e ON e.webhook_id = r.webhook_id AND (e.failures > 0 OR e.circuit <> 'closed' OR e.circuit_ramp IS NOT NULL)
+    SELECT delivery_id, NULL AS endpoint, (SELECT count(*) FROM alerted) + (SELECT count(*) FROM exhausted) AS told
+    FROM recorded
+    UNION ALL
+    SELECT NULL, json_build_object(
+      'webhookId', webhook_id, 'url', url, 'successes', successes, 'failures', failures,
+      'circuitVersion', circuit_version, 'probeSucceeded', probe_succeeded, 'failureCount', failure_count,
+      'windowAttempts', window_attempts, 'windowFailures', window_failures,
+      'circuit', json_build_object('state', circuit, 'openings', circuit_openings, 'ramp', circuit_ramp,
+        'rampSuccesses', circuit_ramp_successes)), NULL
+    FROM counted WHERE failures > 0 OR circuit <> 'closed' OR circuit_ramp IS NOT NULL
   `).pipe(Effect.flatMap(recordedOf))
 
+/** A delivery that was recorded, or an endpoint whose circuit has something to decide on. */
 interface Row {
   /** A UUID. Nothing in it comes from outside, and there is one for every attempt. */
-  readonly deliveryId: string
-  /** Null where the circuit of its webhook has nothing to decide on. */
+  readonly deliveryId: string | null
   readonly endpoint: unknown
 }
 
-const decodeEndpoint = Schema.decodeUnknown(Endpoint)
+const decodeEndpoints = Schema.decodeUnknown(Schema.Array(Endpoint))
 
-/** An endpoint stands at each of its deliveries. */
 const recordedOf = (rows: ReadonlyArray<Row>): Effect.Effect<Recorded, ParseError> =>
-  Effect.gen(function*() {
-    const endpoints = new Map<WebhookId, Endpoint>()
-    for (const { endpoint } of rows) {
-      if (endpoint === null) continue
-      const decoded = yield* decodeEndpoint(endpoint)
-      endpoints.set(decoded.webhookId, decoded)
-    }
-    return {
-      deliveries: new Set(rows.map(({ deliveryId }) => fromUuid("DeliveryId", deliveryId))),
-      endpoints: Array.from(endpoints.values())
-    }
-  })
+  Effect.map(
+    decodeEndpoints(rows.flatMap(({ endpoint }) => endpoint === null ? [] : [endpoint])),
+    (endpoints) => ({
+      deliveries: new Set(
+        rows.flatMap(({ deliveryId }) => deliveryId === null ? [] : [fromUuid("DeliveryId", deliveryId)])
+      ),
+      endpoints
+    })
+  )

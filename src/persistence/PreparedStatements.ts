@@ -3,7 +3,8 @@
  * costs several times what running does. After five calls the server itself chooses between the one plan for all
  * parameters and a plan for these (PostgreSQL documentation, PREPARE). For statements that are marked so, it is the one plan
  * from the first call on: where a hundred partitions are to be planned for, the server tends to believe that planning anew
- * pays, and it never does.
+ * pays, and it never does. That plan is made while the day's partition is as good as empty, and must hold when it is full:
+ * it reads no table from end to end.
  */
 import { createHash } from "node:crypto"
 import type { PoolClient } from "pg"
@@ -30,8 +31,8 @@ const isCallback = (value: unknown): value is Callback => typeof value === "func
 
 /** Marks a statement whose one plan serves all parameters. It is a comment to Postgres. */
 const onePlanMark = "/* one plan */"
-const onePlanOn = "SET plan_cache_mode = force_generic_plan"
-const onePlanOff = "RESET plan_cache_mode"
+const onePlanOn = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
+const onePlanOff = "RESET plan_cache_mode; RESET enable_seqscan"
 
 /** SQLSTATE feature_not_supported: here, that a migration changed what a prepared statement answers. */
 const planChanged = "0A000"
@@ -59,7 +60,7 @@ export const prepare = (client: PoolClient): void => {
 }
 
 /**
- * The connection is given back once all three have run. After a failure it is given back busy with the last one, and the
+ * The connection is given back once all have run. After a failure it is given back busy with the last one, and the
  * pool ends it: no other statement is to be planned in this mode.
  */
 const onePlan = (query: Query, statement: object, answer: Callback): unknown => {
