@@ -122,6 +122,6 @@ const sending = (options: ActorsOptions) =>
 /** What publishers and the Dispatcher share: below both, so that it outlives both. */
 export const layerHandOver = (options: ActorsOptions) =>
   (options.enabled ? GroupCommit.layer(options) : GroupCommit.layerUnsent).pipe(
-    Layer.provideMerge(DeliveryQueue.layer(options.concurrency)),
+    Layer.provideMerge(DeliveryQueue.layer),
     Layer.provideMerge(Bulkhead.layer({ places: options.concurrency, placesPerWebhook: options.concurrencyPerWebhook }))
   )

@@ -5,10 +5,13 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import { type Exchange, unsent } from "../domain/Attempt.ts"
 import { type DeliveryFailure, RetryableFailure } from "../domain/DeliveryError.ts"
@@ -80,7 +83,11 @@ const makeSend = (options: DispatcherOptions) =>
         Spans.ends(span, endOf)
       )
 
-    const begin = ({ delivery, leaseEndsAt }: LeasedDelivery, clock: Clock.Clock): Effect.Effect<void> => {
+    const begin = (
+      { delivery, leaseEndsAt }: LeasedDelivery,
+      fiber: Fiber.RuntimeFiber<unknown, unknown>
+    ): Effect.Effect<void> => {
+      const clock = Context.get(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock)
       const { attemptCount, id, traceparent, url, webhookId } = delivery
       const beganAt = clock.unsafeCurrentTimeNanos()
       // Whoever waited for long may not be the one who has it any more.
@@ -90,13 +97,22 @@ const makeSend = (options: DispatcherOptions) =>
       keeper.keep(delivery, beganAt)
       Metrics.inflight.unsafeModify(1, [])
       const span = openSpan({ id, url, number: attemptCount + 1, traceparent }, beganAt)
+
       const conclude = (outcome: Outcome): Effect.Effect<void> => {
         const tookMs = Number(clock.unsafeCurrentTimeNanos() - beganAt) / 1e6
+        const isDelivered = outcome.status === "delivered"
         Metrics.inflight.unsafeModify(-1, [])
-        turns.remember(webhookId, outcome.status === "delivered")
+        turns.remember(webhookId, isDelivered)
         count(delivery, outcome, span, clock)
-        return Spans.within(span)(report(delivery, outcome)).pipe(
-          Effect.zipRight(recorder.record({ webhookId, outcome })),
+        const pending = { webhookId, outcome }
+        const isHandedOver = recorder.offer(pending)
+        const isTold = !isDelivered || Logs.isWanted(fiber, LogLevel.Info)
+        if (isHandedOver && !isTold) {
+          bulkhead.leave(webhookId, tookMs)
+          return Effect.void
+        }
+        return (isTold ? Spans.within(span)(report(delivery, outcome)) : Effect.void).pipe(
+          Effect.zipRight(isHandedOver ? Effect.void : recorder.record(pending)),
           Effect.map(() => bulkhead.leave(webhookId, tookMs))
         )
       }
@@ -108,9 +124,12 @@ const makeSend = (options: DispatcherOptions) =>
 
     return (leased: LeasedDelivery) => {
       const { id, webhookId } = leased.delivery
-      return Effect.zipRight(turns.take(webhookId), Effect.clockWith((clock) => begin(leased, clock))).pipe(
-        // No outcome will come: its lease is left to end.
-        Effect.tapErrorCause(() => Effect.map(keeper.drop([id]), () => bulkhead.leave(webhookId, null)))
+      const turn = turns.take(webhookId)
+      const begun = Effect.withFiberRuntime<void>((fiber) => begin(leased, fiber))
+      // No outcome will come: its lease is left to end.
+      return Effect.tapErrorCause(
+        turn === null ? begun : Effect.zipRight(turn, begun),
+        () => Effect.map(keeper.drop([id]), () => bulkhead.leave(webhookId, null))
       )
     }
   })
@@ -166,8 +185,8 @@ const count = (
 
 /** Tells of the attempt at the level that operators expect of each outcome. */
 const report = (delivery: ClaimedDelivery, outcome: Outcome): Effect.Effect<void> => {
-  if (outcome.status === "delivered") return Logs.infoOfEach("delivered", [outcome], () => factsOf(delivery, outcome))
   const facts = factsOf(delivery, outcome)
+  if (outcome.status === "delivered") return Effect.logInfo("delivered", facts)
   if (outcome.status === "failed_permanent") {
     const failed = Effect.logError("delivery failed for good", facts)
     return outcome.errorClass === "http_410"

@@ -41,7 +41,9 @@ const retries = Schedule.exponential("50 millis").pipe(
 )
 
 export class OutcomeRecorder extends Context.Tag("deeper-hub-webhooks/runtime/OutcomeRecorder")<OutcomeRecorder, {
-  /** Hands an outcome over; waits while too many are pending. */
+  /** Hands an outcome over, unless too many are pending. A plain step: it ends most attempts. */
+  readonly offer: (outcome: PendingOutcome) => boolean
+  /** The same; waits while too many are pending. */
   readonly record: (outcome: PendingOutcome) => Effect.Effect<void>
 }>() {
   static readonly layer = Layer.scoped(this, Effect.suspend(() => make))
@@ -117,7 +119,7 @@ const make = Effect.gen(function*() {
   yield* supervisor.supervise("OutcomeRecorder", Effect.forever(step))
 
   return OutcomeRecorder.of({
-    record: (outcome) =>
-      Effect.suspend(() => queue.unsafeOffer(outcome) ? Effect.void : Effect.asVoid(Queue.offer(queue, outcome)))
+    offer: (outcome) => queue.unsafeOffer(outcome),
+    record: (outcome) => Effect.asVoid(Queue.offer(queue, outcome))
   })
 })

@@ -33,18 +33,16 @@ export class Turns {
   readonly #others: Array<Begin> = []
   #begun = 0
 
-  /** Waits until an attempt may begin; not at all where few do. */
-  take(webhook: WebhookId): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (this.#failing.has(webhook)) {
-        return Effect.async<void>((resume) => this.#beginEvenly(() => resume(Effect.void)))
-      }
-      if (this.#begun < atOnce) {
-        this.#count()
-        return Effect.void
-      }
-      return Effect.async<void>((resume) => this.#beginInTurn(this.#first, () => resume(Effect.void)))
-    })
+  /** How to wait until an attempt may begin; null where it may begin now, as where few do. */
+  take(webhook: WebhookId): Effect.Effect<void> | null {
+    if (this.#failing.has(webhook)) {
+      return Effect.async<void>((resume) => this.#beginEvenly(() => resume(Effect.void)))
+    }
+    if (this.#begun < atOnce) {
+      this.#count()
+      return null
+    }
+    return Effect.async<void>((resume) => this.#beginInTurn(this.#first, () => resume(Effect.void)))
   }
 
   /** What came of an attempt. */

@@ -34,15 +34,21 @@ export const reachFor = (caller: Caller, named: ClientId | null): Either.Either<
 export const found = (resource: Resource, id: string) => <A>(row: Option.Option<A>): Effect.Effect<A, NotFound> =>
   Option.match(row, { onNone: () => Effect.fail(new NotFound({ resource, id })), onSome: Effect.succeed })
 
-/** Fails where there is no such client. */
+/** The client's id; fails where there is no such client. */
 export const makeExisting = Effect.map(
   ClientStore,
   (clients) => (id: ClientId) =>
-    Effect.filterOrFail(clients.exists(id), (exists) => exists, () => new NotFound({ resource: "client", id }))
+    Effect.flatMap(
+      clients.exists(id),
+      (exists) => exists ? Effect.succeed(id) : Effect.fail(new NotFound({ resource: "client", id }))
+    )
 )
 
 /** The client that the caller acts for, and that exists. */
 export const makeKnownClient = Effect.map(
   makeExisting,
-  (existing) => (caller: Caller, named: ClientId | undefined) => Effect.tap(clientFor(caller, named), existing)
+  (existing) => (caller: Caller, named: ClientId | undefined) => {
+    const client = clientFor(caller, named)
+    return Either.isLeft(client) ? Effect.fail(client.left) : existing(client.right)
+  }
 )

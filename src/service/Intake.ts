@@ -1,6 +1,7 @@
 /** The verbs that take events in: all of them end in one commit. */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as LogLevel from "effect/LogLevel"
 import * as PubSub from "effect/PubSub"
 import { type Caller, reach } from "../domain/Client.ts"
 import type { Published } from "../domain/Event.ts"
@@ -67,12 +68,14 @@ export const make = (limits: { readonly payloadBytesMax: number }) =>
     const verbs: Intake = {
       // The one that runs for every event: as few steps as there can be.
       publish: (caller, event, key) =>
-        Either.flatMap(authorize(caller, "publish"), () => Publishing.refuseReserved([event])).pipe(
-          Effect.flatMap(() => knownClient(caller, event.clientId)),
-          Effect.flatMap((clientId) => commit(clientId, [event], { key, ...single })),
-          Effect.flatMap(only),
-          Tracing.spanned("WebhookService.publish")
-        ),
+        Tracing.spanned("WebhookService.publish")(Effect.suspend((): Effect.Effect<Receipt, PublishRefused> => {
+          const allowed = Either.flatMap(authorize(caller, "publish"), () => Publishing.refuseReserved([event]))
+          if (Either.isLeft(allowed)) return Effect.fail(allowed.left)
+          return knownClient(caller, event.clientId).pipe(
+            Effect.flatMap((clientId) => commit(clientId, [event], { key, ...single })),
+            Effect.flatMap(only)
+          )
+        })),
       publishBatch: Effect.fn("WebhookService.publishBatch")(function*(caller, batch, key) {
         yield* authorize(caller, "publish")
         yield* Publishing.refuseReserved(batch)
@@ -115,16 +118,20 @@ const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
     const signals = yield* Signals
 
     const announce = (clientId: ClientId, inputs: ReadonlyArray<EventInput>, stored: Stored) =>
-      Effect.suspend(() => {
+      Effect.withFiberRuntime<void>((fiber) => {
         count(inputs, stored)
         const { published, waiting } = stored
-        const told = Effect.zipRight(
-          Spans.eventsPrepared(inputs, published),
-          queued(clientId, inputs, published)
+        // Mostly nobody is to be told.
+        if (waiting.length === 0 && !Tracing.isWithinRecorded(fiber) && !Logs.isWanted(fiber, LogLevel.Info)) {
+          return Effect.void
+        }
+        return Effect.zipRight(Spans.eventsPrepared(inputs, published), queued(clientId, inputs, published)).pipe(
+          Effect.zipRight(
+            waiting.length === 0
+              ? Effect.void
+              : PubSub.publish(signals, Signal.WorkArrived({ webhookIds: waiting }))
+          )
         )
-        return waiting.length === 0
-          ? told
-          : Effect.zipRight(PubSub.publish(signals, Signal.WorkArrived({ webhookIds: waiting })), told)
       })
 
     return (

@@ -167,14 +167,15 @@ const make = Effect.gen(function*() {
       })
     }),
     triggerEvent: (client, event) =>
-      Effect.flatMap(
-        Effect.suspend(() => published(client, event)),
-        ({ caller, input }) =>
-          Effect.map(webhooks.publish(caller, input, event.idempotencyKey), ({ deliveries, eventId }) => ({
-            eventId,
-            deliveries
-          }))
-      ).pipe(Tracing.spanned("Webhooks.triggerEvent"))
+      Tracing.spanned("Webhooks.triggerEvent")(Effect.suspend(() => {
+        const checked = published(client, event)
+        if (Either.isLeft(checked)) return Effect.fail(checked.left)
+        const { caller, input } = checked.right
+        return Effect.map(
+          webhooks.publish(caller, input, event.idempotencyKey),
+          ({ deliveries, eventId }) => ({ eventId, deliveries })
+        )
+      }))
   })
 })
 

@@ -7,8 +7,8 @@ import { leased } from "../support/Deliveries.ts"
 
 type Release = DeliveryStore["Type"]["release"]
 
-const QueueOf = (capacity: number, release?: Release) =>
-  DeliveryQueue.layer(capacity).pipe(
+const QueueOf = (release?: Release) =>
+  DeliveryQueue.layer.pipe(
     Layer.provide(Layer.mock(DeliveryStore, release === undefined ? {} : { release }))
   )
 
@@ -16,7 +16,7 @@ const QueueOf = (capacity: number, release?: Release) =>
 const givenBack = (use: Effect.Effect<void, never, DeliveryQueue>) =>
   Effect.gen(function*() {
     const released = yield* Ref.make<ReadonlyArray<Parameters<Release>[0]>>([])
-    const layer = QueueOf(10, (deliveries) => Ref.update(released, (all) => [...all, deliveries]))
+    const layer = QueueOf((deliveries) => Ref.update(released, (all) => [...all, deliveries]))
     yield* Effect.provide(use, layer)
     return yield* Ref.get(released)
   })
@@ -30,7 +30,7 @@ describe("DeliveryQueue", () => {
       assert.strictEqual(yield* queue.depth, 3)
       yield* Effect.replicateEffect(queue.take, 3)
       assert.strictEqual(yield* queue.depth, 0)
-    }).pipe(Effect.provide(QueueOf(4))))
+    }).pipe(Effect.provide(QueueOf())))
 
   it.scoped("holds none, not less than none, while workers wait for work", () =>
     Effect.gen(function*() {
@@ -39,7 +39,7 @@ describe("DeliveryQueue", () => {
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* queue.depth, 0)
       yield* Effect.forEach(workers, Fiber.interrupt)
-    }).pipe(Effect.provide(QueueOf(4))))
+    }).pipe(Effect.provide(QueueOf())))
 
   it.scoped("hands deliveries over in their order, once each", () =>
     Effect.gen(function*() {
@@ -47,7 +47,7 @@ describe("DeliveryQueue", () => {
       const offered = yield* Effect.replicateEffect(leased(), 4)
       yield* queue.offerAll(offered)
       assert.deepStrictEqual(yield* Effect.replicateEffect(queue.take, 4), offered)
-    }).pipe(Effect.provide(QueueOf(4))))
+    }).pipe(Effect.provide(QueueOf())))
 
   it.scoped("keeps a delivery that a worker stopped waiting for", () =>
     Effect.gen(function*() {
@@ -59,7 +59,7 @@ describe("DeliveryQueue", () => {
       yield* queue.offerAll([one])
       assert.strictEqual(yield* queue.depth, 1)
       assert.deepStrictEqual(yield* queue.take, one)
-    }).pipe(Effect.provide(QueueOf(4))))
+    }).pipe(Effect.provide(QueueOf())))
 
   it.effect("gives back at the end what was never sent, and only that", () =>
     Effect.gen(function*() {
@@ -81,11 +81,12 @@ describe("DeliveryQueue", () => {
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const asked = yield* Ref.make(false)
-      const layer = QueueOf(4, () =>
+      const layer = QueueOf(() =>
         Effect.zipRight(
           Ref.set(asked, true),
           new PersistenceError({ operation: "DeliveryStore.release", cause: "away" })
-        ))
+        )
+      )
       const context = yield* Layer.buildWithScope(layer, scope)
       const one = yield* leased()
       yield* Effect.flatMap(DeliveryQueue, (queue) => queue.offerAll([one])).pipe(Effect.provide(context))
@@ -102,7 +103,7 @@ describe("DeliveryQueue", () => {
   it.scoped("ends the wait of a worker when it closes", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
-      const context = yield* Layer.buildWithScope(QueueOf(4), scope)
+      const context = yield* Layer.buildWithScope(QueueOf(), scope)
       const worker = yield* Effect.flatMap(DeliveryQueue, (queue) => queue.take).pipe(
         Effect.provide(context),
         Effect.fork

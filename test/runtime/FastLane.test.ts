@@ -14,7 +14,7 @@ const places = 64
 
 const Parts = Layer.merge(
   Bulkhead.layer({ places, placesPerWebhook: 8 }),
-  DeliveryQueue.layer(places).pipe(Layer.provide(Layer.mock(DeliveryStore, { release: () => Effect.void })))
+  DeliveryQueue.layer.pipe(Layer.provide(Layer.mock(DeliveryStore, { release: () => Effect.void })))
 )
 
 const free = Effect.flatMap(Bulkhead, (bulkhead) => bulkhead.free)

@@ -25,7 +25,7 @@ const listener = EventListener.layer({ concurrency: 1, pollInterval: "1 hour" })
 )
 
 const scheduler = Scheduler.layer({ pollInterval: "1 hour", leaseSeconds: 30 }).pipe(
-  Layer.provide(DeliveryQueue.layer(64)),
+  Layer.provide(DeliveryQueue.layer),
   Layer.provide(Bulkhead.layer({ places: 64, placesPerWebhook: 8 }))
 )
 

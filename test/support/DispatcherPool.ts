@@ -39,12 +39,13 @@ export const pool = ({ concurrency = 2, deliver, release = () => Effect.void }: 
       concurrency,
       retryPolicy: { baseDelayMs: 10_000, maxDelayMs: 43_200_000, backoffFactor: 6 }
     }).pipe(
-      Layer.provideMerge(DeliveryQueue.layer(16)),
+      Layer.provideMerge(DeliveryQueue.layer),
       Layer.provideMerge(Bulkhead.layer({ places, placesPerWebhook: places })),
       Layer.provide(Layer.succeed(OutcomeRecorder, {
+        offer: (outcome) => outcomes.unsafeOffer(outcome),
         record: (outcome) => Effect.asVoid(Queue.offer(outcomes, outcome))
       })),
-      Layer.provide(Layer.mock(LeaseKeeper, { keep: () => Effect.void, drop: () => Effect.void })),
+      Layer.provide(Layer.mock(LeaseKeeper, { keep: () => {}, drop: () => Effect.void })),
       Layer.provide(Layer.mock(DeliveryStore, { release })),
       Layer.provide(Layer.succeed(Courier, { deliver })),
       Layer.provideMerge(Supervisor.layer)

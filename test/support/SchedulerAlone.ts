@@ -43,7 +43,7 @@ export const scheduler = (
       Queue.unsafeOffer(said, String(Array.isArray(message) ? message[0] : message))
     )
     const layer = Scheduler.layer({ pollInterval, leaseSeconds: 30 }).pipe(
-      Layer.provideMerge(DeliveryQueue.layer(places)),
+      Layer.provideMerge(DeliveryQueue.layer),
       Layer.provideMerge(Bulkhead.layer({ places, placesPerWebhook: perWebhook })),
       Layer.provide(Layer.mock(DeliveryStore, {
         claim: (request) => Effect.zipRight(Queue.offer(claims, request), answer(request)),
