@@ -54,7 +54,7 @@ const columns = (sql: SqlClient, outcomes: ReadonlyArray<Outcome>): Fragment =>
     ${PgArray.plain(outcomes.map((o) => o.exchange.durationMs))}::int[],
     ${PgArray.quoted(outcomes.map((o) => o.exchange.peerAddress))}::text[],
     ${PgArray.plain(outcomes.map((o) => o.exchange.status))}::int[],
-    ${PgArray.quoted(outcomes.map((o) => JSON.stringify(o.exchange.headers)))}::json[],
+    ${PgArray.joined(sql, outcomes.map((o) => JSON.stringify(o.exchange.headers)))}::json[],
     ${PgArray.bytes(outcomes.map((o) => o.exchange.body))}::bytea[],
     ${PgArray.quoted(outcomes.map((o) => sample(o.exchange.body)))}::text[],
     ${PgArray.plain(outcomes.map((o) => o.exchange.bodyTruncated))}::boolean[],

@@ -2,32 +2,35 @@
  * Arrays as Postgres reads them (PostgreSQL documentation, 8.15.2), for statements that carry a row of each event: the
  * driver looks at every item to find out what it is and escapes all of them, which costs more than writing the rows does.
  */
+import type { SqlClient } from "@effect/sql/SqlClient"
+import type { Fragment } from "@effect/sql/Statement"
 
 /** Of numbers, booleans and UUIDs, which need no quotes. */
 export const plain = (items: ReadonlyArray<number | boolean | string | null>): string => {
-  let text = "{"
-  let separator = ""
-  for (const item of items) {
-    text += `${separator}${item === null ? "NULL" : item}`
-    separator = ","
-  }
-  return `${text}}`
+  let text = ""
+  for (const item of items) text += text === "" ? item ?? "NULL" : `,${item ?? "NULL"}`
+  return `{${text}}`
 }
 
 const special = /["\\]/
 
 /** Of any texts. */
 export const quoted = (items: ReadonlyArray<string | null>): string => {
-  let text = "{"
-  let separator = ""
+  let text = ""
   for (const item of items) {
-    text += separator + (item === null ? "NULL" : quote(item))
-    separator = ","
+    const next = item === null ? "NULL" : quote(item)
+    text += text === "" ? next : `,${next}`
   }
-  return `${text}}`
+  return `{${text}}`
 }
 
 const quote = (item: string): string => `"${special.test(item) ? item.replace(/["\\]/g, "\\$&") : item}"`
+
+const separator = "\u001f"
+
+/** The `text[]` of texts that hold no control characters, such as JSON: neither side has to escape them, or to look. */
+export const joined = (sql: SqlClient, items: ReadonlyArray<string>): Fragment =>
+  sql`string_to_array(${items.join(separator)}, ${separator})`
 
 /** Of bytes, as `bytea` reads them. */
 export const bytes = (items: ReadonlyArray<Uint8Array | null>): string => quoted(items.map(hexOrNull))

@@ -97,7 +97,7 @@ const eventColumns = (sql: SqlClient, requests: ReadonlyArray<PublishRequest>): 
   return sql`unnest(
     ${PgArray.plain(events.map(({ id }) => toUuid(id)))}::uuid[],
     ${PgArray.quoted(events.map(({ eventType }) => eventType))}::text[],
-    ${PgArray.quoted(events.map(({ body }) => body))}::text[],
+    ${PgArray.joined(sql, events.map(({ body }) => body))},
     ${PgArray.quoted(events.map(({ occurredAt }) => DateTime.formatIso(occurredAt)))}::timestamptz[],
     ${PgArray.quoted(events.map(({ traceparent }) => traceparent ?? null))}::text[],
     ${PgArray.plain(events.map(({ nth }) => nth))}::int[]

@@ -57,21 +57,26 @@ export class SecretBox extends Context.Tag("deeper-hub-webhooks/signing/SecretBo
 type Open = (box: Uint8Array, context: BoxContext) => Either.Either<Redacted.Redacted, SecretUnreadable>
 
 /**
- * Opened boxes. Every attempt opens one or two, and that costs more than signing does. Whoever can read this process's
- * memory has the keys as well.
+ * Opened boxes, the latest of each place. Every attempt opens one or two, and that costs more than signing does. Whoever
+ * can read this process's memory has the keys as well.
  */
 const rememberedMax = 10_000
 
+interface Opened {
+  readonly box: Uint8Array
+  readonly plain: ReturnType<Open>
+}
+
 const remembering = (open: Open): SecretBox["Type"]["open"] => {
-  const opened = new Map<string, ReturnType<Open>>()
+  const opened = new Map<string, Opened>()
   return (box, context) => {
+    const place = `${context.column} ${context.webhookId} ${context.clientId}`
+    const known = opened.get(place)
     // The nonce is part of the box, so no two boxes are alike.
-    const name = `${context.column} ${context.webhookId} ${context.clientId} ${Buffer.from(box).toString("latin1")}`
-    const known = opened.get(name)
-    if (known !== undefined) return known
+    if (known !== undefined && Buffer.compare(known.box, box) === 0) return known.plain
     const plain = open(box, context)
     if (opened.size >= rememberedMax) opened.clear()
-    if (Either.isRight(plain)) opened.set(name, plain)
+    if (Either.isRight(plain)) opened.set(place, { box: Uint8Array.from(box), plain })
     return plain
   }
 }

@@ -31,8 +31,11 @@ layer(PgTest.layer)("PgArray", (it) => {
     ({ values }) =>
       Effect.gen(function*() {
         const sql = yield* SqlClient.SqlClient
-        const [row] = yield* sql`SELECT ${PgArray.quoted(values.map((value) => JSON.stringify(value)))}::json[] AS read`
-        assert.deepStrictEqual(row, { read: values.map((value) => ({ ...value })) })
+        const json = values.map((value) => JSON.stringify(value))
+        const [row] = yield* sql`SELECT ${PgArray.joined(sql, json)}::json[] AS read, ${
+          PgArray.joined(sql, json)
+        } AS text`
+        assert.deepStrictEqual(row, { read: values.map((value) => ({ ...value })), text: json })
       })
   )
 
