@@ -20,6 +20,7 @@ export interface Process<Ready, A extends Answers> {
 }
 
 const here = dirname(fileURLToPath(import.meta.url))
+const loader = new URL("typescript.mjs", import.meta.url).href
 
 /** Starts `bench/<script>` and waits until it is ready; it is ended with the scope. */
 export const start = <Ready, A extends Answers>(
@@ -30,7 +31,7 @@ export const start = <Ready, A extends Answers>(
   Effect.gen(function*() {
     const path = yield* Effect.orDie(Config.string("PATH"))
     const { answered, child } = yield* Effect.acquireRelease(
-      Effect.sync(() => run([...nodeOptions, "--import", "tsx", script, JSON.stringify(argument)], { PATH: path })),
+      Effect.sync(() => run([...nodeOptions, "--import", loader, script, JSON.stringify(argument)], { PATH: path })),
       stop
     )
     const ready = yield* answered(0)

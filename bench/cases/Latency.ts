@@ -13,7 +13,7 @@ export const latency: Case = {
   lessIsBetter: true,
   // One event at a time is what is published: a batch of one is the same.
   contenders: entries.map(({ name }) => name).filter((name) => name !== "http-batch"),
-  trials: (entries, { profiles, seconds }) =>
+  trials: (entries, { isQuick, profiles, seconds }) =>
     Effect.succeed(entries.map((entry) => ({
       name: entry.name,
       run: Effect.gen(function*() {
@@ -22,7 +22,7 @@ export const latency: Case = {
           manners: { answersAfterMs: 0, readsTimes: true }
         })
         const { eventTypes } = stage
-        yield* Throughput.warmUp(stage, 1_500)
+        yield* Throughput.warmUp(stage, isQuick ? 500 : 6_000)
         return yield* Steadiness.measure(stage, { eventTypes, perSecond: 200, seconds, patience: "30 seconds" })
       })
     })))

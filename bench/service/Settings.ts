@@ -1,4 +1,7 @@
-/** How the service is set up for a benchmark: as it comes, but that it may reach this machine and nobody is rate limited. */
+/**
+ * How the service is set up for a benchmark: as it comes, but that it may reach this machine, nobody is rate limited, and
+ * only errors are logged: none of the others writes a line of each delivery.
+ */
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Layer from "effect/Layer"
 import type { Place } from "../Contender.ts"

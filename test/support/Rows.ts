@@ -1,7 +1,7 @@
 /** Rows that tests begin from, made through the stores themselves. */
 import { DateTime, Effect } from "effect"
 import { randomUUID } from "node:crypto"
-import { Exchange } from "../../src/domain/Attempt.ts"
+import type { Exchange } from "../../src/domain/Attempt.ts"
 import { EventTypeName, Subscription } from "../../src/domain/EventType.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import { SignatureScheme } from "../../src/domain/SignatureScheme.ts"
