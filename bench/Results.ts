@@ -3,22 +3,17 @@ import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import { mkdir, writeFile } from "node:fs/promises"
-import { cpus, release, totalmem } from "node:os"
 import { join } from "node:path"
 import type { Arguments } from "./Arguments.ts"
+import { machine, versions } from "./Machine.ts"
 import type { Performed } from "./Performance.ts"
 import * as Plot from "./Plot.ts"
 import * as Table from "./Table.ts"
 
-/** Figures of two machines are not to be compared; these words say which one it was. */
-const machine = () =>
-  `${cpus().length} × ${cpus()[0]?.model ?? "?"}, ${
-    Math.round(totalmem() / 2 ** 30)
-  } GiB, ${process.platform} ${release()}, Node ${process.versions.node}`
-
 const markdown = (heading: string, performed: ReadonlyArray<Performed>): string =>
   [
     `# ${heading}`,
+    versions(),
     ...performed.flatMap(({ failures, of, rows }) => [
       `## ${of.name}: ${of.about}`,
       Table.markdown(of, rows),
@@ -36,7 +31,11 @@ export const write = ({ isQuick, out, rounds, seconds }: Arguments, performed: R
     const cases = performed.map(({ failures, of, rows }) => ({ name: of.name, about: of.about, rows, failures }))
     yield* Effect.promise(async () => {
       await mkdir(out, { recursive: true })
-      const json = JSON.stringify({ at, machine: machine(), rounds, seconds, isQuick, cases }, null, 2)
+      const json = JSON.stringify(
+        { at, machine: machine(), versions: versions(), rounds, seconds, isQuick, cases },
+        null,
+        2
+      )
       await writeFile(join(out, "results.json"), `${json}\n`)
       await writeFile(join(out, "results.md"), markdown(heading, performed))
       await writeFile(join(out, "results.svg"), Plot.svg(heading, performed))
