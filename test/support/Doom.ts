@@ -75,7 +75,10 @@ export const deadlyEvents = Layer.effect(
           const [first, ...rest] = committed.leased
           if (first === undefined || !(yield* isDoomed(doom, "Dispatcher"))) return committed
           // Whoever is to send the first one dies of it.
-          return { ...committed, leased: [Object.defineProperty({ ...first }, "timeoutMs", { get: explode }), ...rest] }
+          return {
+            ...committed,
+            leased: [Object.defineProperty({ ...first }, "attemptCount", { get: explode }), ...rest]
+          }
         })
     }))
 )
