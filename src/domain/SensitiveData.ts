@@ -77,7 +77,9 @@ const redact = (value: Json, paths: Paths): Json => {
   const filtered: Record<string, Json> = Object.create(null)
   for (const key of Object.keys(value)) {
     const member = value[key] ?? null
-    const below = paths.filter(([head]) => head === key || head === "*").map(([, ...rest]) => rest)
+    const below = paths.length === 0
+      ? paths
+      : paths.filter(([head]) => head === key || head === "*").map(([, ...rest]) => rest)
     const here = isSensitive(key) || below.some((rest) => rest.length === 0)
     filtered[key] = here && member !== null ? redacted : redact(member, below)
   }
