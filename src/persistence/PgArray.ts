@@ -5,7 +5,7 @@
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Fragment } from "@effect/sql/Statement"
 
-/** Of numbers, booleans and UUIDs, which need no quotes. */
+/** Of numbers, booleans and UUIDs, which need no quotes and are never empty. */
 export const plain = (items: ReadonlyArray<number | boolean | string | null>): string => {
   let text = ""
   for (const item of items) text += text === "" ? item ?? "NULL" : `,${item ?? "NULL"}`
@@ -28,7 +28,10 @@ const quote = (item: string): string => `"${special.test(item) ? item.replace(/[
 
 const separator = "\u001f"
 
-/** The `text[]` of texts that hold no control characters, such as JSON: neither side has to escape them, or to look. */
+/**
+ * The `text[]` of texts that are not empty and hold no control characters, such as JSON: neither side has to escape them, or
+ * to look.
+ */
 export const joined = (sql: SqlClient, items: ReadonlyArray<string>): Fragment =>
   sql`string_to_array(${items.join(separator)}, ${separator})`
 

@@ -4,7 +4,7 @@
  * parameters and a plan for these (PostgreSQL documentation, PREPARE). For statements that are marked so, it is the one plan
  * from the first call on: where a hundred partitions are to be planned for, the server tends to believe that planning anew
  * pays, and it never does. That plan is made while the day's partition is as good as empty, and must hold when it is full:
- * it reads no table from end to end.
+ * where an index will do, it reads no table from end to end.
  */
 import { createHash } from "node:crypto"
 import type { PoolClient } from "pg"
@@ -29,7 +29,7 @@ type Callback = (error: (Error & { readonly code?: string }) | null, result: unk
 
 const isCallback = (value: unknown): value is Callback => typeof value === "function"
 
-/** Marks a statement whose one plan serves all parameters. It is a comment to Postgres. */
+/** Marks a statement whose one plan, by indexes, serves all parameters. It is a comment to Postgres. */
 const onePlanMark = "/* one plan */"
 const onePlanOn = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
 const onePlanOff = "RESET plan_cache_mode; RESET enable_seqscan"
@@ -60,8 +60,8 @@ export const prepare = (client: PoolClient): void => {
 }
 
 /**
- * The connection is given back once all have run. After a failure it is given back busy with the last one, and the
- * pool ends it: no other statement is to be planned in this mode.
+ * No other statement is planned in this mode: after a success the answer waits for the end of it, and after a failure what
+ * ends it is ahead of whatever the connection is asked next.
  */
 const onePlan = (query: Query, statement: object, answer: Callback): unknown => {
   query(onePlanOn, (error: Error | null) => {

@@ -23,7 +23,7 @@ export interface Allotment {
   readonly most: number
 }
 
-/** What one claim takes at most: the store's own bounds. */
+/** What one claim takes at most. Nothing beneath asks whether it is less. */
 export const claimMax = { deliveries: 500, webhooks: 100 }
 
 /** Deliveries of one event that are sent without a claim; those of a larger fan-out are claimed. */

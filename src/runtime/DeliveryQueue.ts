@@ -28,7 +28,7 @@ export class DeliveryQueue extends Context.Tag("deeper-hub-webhooks/runtime/Deli
   static readonly layer = Layer.scoped(this, Effect.suspend(() => make))
 }
 
-/** A worker that waits. One that was interrupted meanwhile stays where it is and is passed over. */
+/** A worker that waits. One that was interrupted meanwhile stays where it is, and is passed over. */
 interface Waiting {
   readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
   readonly resume: (delivery: Effect.Effect<LeasedDelivery>) => void
@@ -39,18 +39,19 @@ const make = Effect.gen(function*() {
   const left: Array<LeasedDelivery> = []
   const workers: Array<Waiting> = []
 
-  const take = Effect.withFiberRuntime<LeasedDelivery>((fiber) => {
+  const take: Effect.Effect<LeasedDelivery> = Effect.withFiberRuntime((fiber) => {
     const next = left.shift()
     return next === undefined
       ? Effect.async((resume) => void workers.push({ fiber, resume }))
       : Effect.succeed(next)
   })
 
+  // It is woken to take one, not handed one: of whom an interruption is on its way takes none.
   const offer = (delivery: LeasedDelivery) => {
-    for (let worker = workers.shift(); worker !== undefined; worker = workers.shift()) {
-      if (worker.fiber.unsafePoll() === null) return worker.resume(Effect.succeed(delivery))
-    }
     left.push(delivery)
+    for (let worker = workers.shift(); worker !== undefined; worker = workers.shift()) {
+      if (worker.fiber.unsafePoll() === null) return worker.resume(take)
+    }
   }
 
   yield* Effect.addFinalizer(() =>

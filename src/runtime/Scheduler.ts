@@ -133,6 +133,7 @@ const makeSweep = (asking: Asking) =>
 
 /** Like outcomes, claims cost the database much the same for one delivery and for ten: after each, room gathers. */
 const restPerClaim = 2
+/** Milliseconds. */
 const restMaxMs = 50
 
 /** Claims until nobody who asks has room. */

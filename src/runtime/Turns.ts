@@ -33,7 +33,7 @@ export class Turns {
   readonly #others: Array<Begin> = []
   #begun = 0
 
-  /** How to wait until an attempt may begin; null where it may begin now, as where few do. */
+  /** How to wait until an attempt may begin; null where it may begin now, as where few do. The turn is taken as this is called. */
   take(webhook: WebhookId): Effect.Effect<void> | null {
     if (this.#failing.has(webhook)) {
       return Effect.async<void>((resume) => this.#beginEvenly(() => resume(Effect.void)))

@@ -125,13 +125,10 @@ const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
         if (waiting.length === 0 && !Tracing.isWithinRecorded(fiber) && !Logs.isWanted(fiber, LogLevel.Info)) {
           return Effect.void
         }
-        return Effect.zipRight(Spans.eventsPrepared(inputs, published), queued(clientId, inputs, published)).pipe(
-          Effect.zipRight(
-            waiting.length === 0
-              ? Effect.void
-              : PubSub.publish(signals, Signal.WorkArrived({ webhookIds: waiting }))
-          )
-        )
+        const told = Effect.zipRight(Spans.eventsPrepared(inputs, published), queued(clientId, inputs, published))
+        return waiting.length === 0
+          ? told
+          : Effect.zipRight(PubSub.publish(signals, Signal.WorkArrived({ webhookIds: waiting })), told)
       })
 
     return (
