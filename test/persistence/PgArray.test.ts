@@ -8,9 +8,9 @@ const orNull = <A>(items: FastCheck.Arbitrary<A>) => FastCheck.array(FastCheck.o
 
 /** Postgres keeps no NUL in a text. */
 const text = FastCheck.oneof(
-  FastCheck.string({ unit: "grapheme" }),
-  FastCheck.string({ unit: FastCheck.constantFrom("\"", "\\", ",", "{", "}", "'", " ", "\n", "x") }),
-  FastCheck.constantFrom("NULL", "null", "", "\\x00", "{}")
+  FastCheck.string({ unit: "binary" }),
+  FastCheck.string({ unit: FastCheck.constantFrom("\"", "\\", ",", "{", "}", "'", " ", "\n", "\u001f", "x") }),
+  FastCheck.constantFrom("NULL", "null", "", "\\x00", "{}", "\u001f")
 ).map((found) => found.replaceAll("\0", ""))
 
 layer(PgTest.layer)("PgArray", (it) => {

@@ -45,9 +45,9 @@ layer(Pooled, Stores.options)("prepared statements", (it) => {
       const inside = sql.withTransaction(
         Effect.zipRight(
           sql`/* one plan */ SELECT ${2}::int AS n`,
-          sql`SELECT current_setting('plan_cache_mode') AS mode`
+          sql`SELECT current_setting('plan_cache_mode') AS mode, current_setting('enable_seqscan') AS scans`
         )
       )
-      assert.deepStrictEqual(yield* inside, [{ mode: "auto" }])
+      assert.deepStrictEqual(yield* inside, [{ mode: "auto", scans: "on" }])
     }))
 })

@@ -76,7 +76,9 @@ describe("OutcomeRecorder", () => {
       yield* Effect.gen(function*() {
         yield* recordAll(outcomes.slice(0, 1))
         yield* Queue.take(store.batches)
-        yield* recordAll(outcomes.slice(1, 1_001))
+        const { offer } = yield* OutcomeRecorder
+        assert.isTrue(outcomes.slice(1, 1_001).every(offer))
+        assert.isFalse(outcomes.slice(1_001).some(offer), "there is no more room")
         const waiting = yield* Effect.fork(recordAll(outcomes.slice(1_001)))
         yield* TestClock.adjust("1 second")
         assert.isTrue(Option.isNone(yield* Fiber.poll(waiting)))

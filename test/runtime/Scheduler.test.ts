@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Queue, TestClock } from "effect"
+import { Effect, Queue, Ref, TestClock } from "effect"
 import * as Ids from "../../src/domain/Ids.ts"
 import type { DueWebhooks } from "../../src/persistence/DueWebhooks.ts"
 import { DeliveryQueue } from "../../src/runtime/DeliveryQueue.ts"
@@ -94,6 +94,27 @@ describe("Scheduler", () => {
         yield* settled
         yield* Effect.replicateEffect(attemptEnded(full), 2)
         assert.deepStrictEqual((yield* Queue.take(claims)).webhooks, [{ webhookId: full, most: 1 }])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.scoped("rests after a claim for twice as long as it took, fifty milliseconds at most", () =>
+    Effect.gen(function*() {
+      const took = yield* Ref.make([10, 0, 200, 0])
+      const slow = Effect.flatMap(
+        Ref.modify(took, ([first = 0, ...rest]) => [first, rest]),
+        (ms) => Effect.delay(nothing, ms)
+      )
+      const { claims, layer } = yield* scheduler(() => slow)
+      yield* Effect.gen(function*() {
+        for (const [ms, rest] of [[10, 20], [200, 50]] as const) {
+          yield* workFor(yield* Ids.make("WebhookId"))
+          yield* Queue.take(claims)
+          yield* workFor(yield* Ids.make("WebhookId"))
+          yield* TestClock.adjust(ms + rest - 1)
+          assert.strictEqual(yield* Queue.size(claims), 0)
+          yield* TestClock.adjust(1)
+          yield* Queue.take(claims)
+        }
       }).pipe(Effect.provide(layer))
     }))
 

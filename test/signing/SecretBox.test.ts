@@ -29,6 +29,14 @@ const places: FastCheck.Arbitrary<BoxContext> = FastCheck.record({
 const alike = ["k1", "k0", "k3", "K1", "c1", "kq"].map((id) => `${id}:${material(1)}`).join(",")
 
 layer(keyring(alike))("a box", (test) => {
+  test.effect("opens to its own text, also where another was opened in its place before", () =>
+    Effect.gen(function*() {
+      const boxes = [yield* seal(Redacted.make("old one")), yield* seal(Redacted.make("new one"))] as const
+      for (const [nth, text] of [[0, "old one"], [1, "new one"], [0, "old one"], [1, "new one"]] as const) {
+        assert.strictEqual(Redacted.value(yield* open(boxes[nth])), text)
+      }
+    }))
+
   test.effect.prop(
     "opens where it was sealed",
     [FastCheck.string({ unit: "binary" }), places],

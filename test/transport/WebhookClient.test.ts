@@ -62,6 +62,15 @@ layer(Transport.client())("WebhookClient", (it) => {
       assert.isTrue(Number.isInteger(exchange.durationMs))
     }))
 
+  it.scoped("posts and gives up where nobody may interrupt it, as attempts do", () =>
+    Effect.gen(function*() {
+      const receiver = yield* ScriptedReceiver.make(({ path }) => path === "/hang" ? "hang" : { status: 204 })
+      const send = (path: string, timeoutMs: number) =>
+        Effect.uninterruptible(Transport.post(receiver.url(path), { ...Transport.patient, timeoutMs }))
+      assert.strictEqual((yield* send("/", 5_000)).status, 204)
+      assert.strictEqual((yield* Effect.flip(send("/hang", 100))).class, "response_timeout")
+    }))
+
   it.scoped("posts bytes, and an empty body", () =>
     Effect.gen(function*() {
       const receiver = yield* ScriptedReceiver.make()
