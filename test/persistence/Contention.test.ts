@@ -57,6 +57,14 @@ const meeting = <A, E, R>(ids: ReadonlyArray<Ids.WebhookId>, both: ReadonlyArray
     return yield* Fiber.join(first)
   })
 
+/** What switches a webhook off and raises an alert, in the statement that counts it. */
+const gone = {
+  result: "failure_permanent",
+  status: "failed_permanent",
+  errorClass: "http_410",
+  errorMessage: "The endpoint is gone."
+} as const
+
 layer(Stores.layer, Stores.options)("Two nodes", (it) => {
   it.effect("that claim probes of the same webhooks never wait for each other", () =>
     Effect.gen(function*() {
@@ -74,15 +82,17 @@ layer(Stores.layer, Stores.options)("Two nodes", (it) => {
       assert.lengthOf(rest.concat(claims.flat()), webhooksMax)
     }))
 
-  it.effect("that record outcomes of the same webhooks never wait for each other", () =>
-    Effect.gen(function*() {
-      const { client, ids } = yield* begin("outcomes")
-      yield* Effect.replicateEffect(Rows.publish(client, "deal.won"), 2)
-      const [one, other] = [yield* claim(ids), yield* claim(ids.toReversed())]
-      const store = yield* DeliveryStore
-      const record = (deliveries: typeof one) =>
-        Effect.flatMap(Effect.forEach(deliveries, (delivery) => Rows.outcome(delivery)), store.record)
-      const recorded = yield* meeting(ids, [record(one), record(other.toReversed())])
-      assert.deepStrictEqual(recorded.map(({ deliveries }) => deliveries.size), [webhooksMax, webhooksMax])
-    }))
+  for (const [name, change] of [["outcomes", {}], ["endpoints that are gone", gone]] as const) {
+    it.effect(`that record ${name} of the same webhooks never wait for each other`, () =>
+      Effect.gen(function*() {
+        const { client, ids } = yield* begin(name.replaceAll(" ", "-"))
+        yield* Effect.replicateEffect(Rows.publish(client, "deal.won"), 2)
+        const [one, other] = [yield* claim(ids), yield* claim(ids.toReversed())]
+        const store = yield* DeliveryStore
+        const record = (deliveries: typeof one) =>
+          Effect.flatMap(Effect.forEach(deliveries, (delivery) => Rows.outcome(delivery, change)), store.record)
+        const recorded = yield* meeting(ids, [record(one), record(other.toReversed())])
+        assert.deepStrictEqual(recorded.map(({ deliveries }) => deliveries.size), [webhooksMax, webhooksMax])
+      }))
+  }
 })
