@@ -10,7 +10,6 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import { TransactionConnection } from "@effect/sql/SqlClient"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
@@ -136,7 +135,7 @@ const makeMemory = <A>(scope: Scope.Scope, hears: () => boolean): Memory<A> & { 
       Effect.withFiberRuntime((fiber) => {
         const context = fiber.getFiberRef(FiberRef.currentContext)
         if (!hears() || Option.isSome(Context.getOption(context, TransactionConnection))) return lookup()
-        const now = monotonicMs(Context.get(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock))
+        const now = monotonicMs(Context.get(fiber.currentDefaultServices, Clock.Clock))
         const entry = entries.get(key)
         if (entry !== undefined && now < entry.untilMs) return Effect.succeed(entry.answer)
         const shared = lookups.get(key)

@@ -6,7 +6,6 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -87,7 +86,7 @@ const makeSend = (options: DispatcherOptions) =>
       { delivery, leaseEndsAt }: LeasedDelivery,
       fiber: Fiber.RuntimeFiber<unknown, unknown>
     ): Effect.Effect<void> => {
-      const clock = Context.get(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock)
+      const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
       const { attemptCount, id, traceparent, url, webhookId } = delivery
       const beganAt = clock.unsafeCurrentTimeNanos()
       // Whoever waited for long may not be the one who has it any more.

@@ -2,7 +2,6 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
-import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -43,7 +42,7 @@ export const makePrepare = ({ payloadBytesMax }: { readonly payloadBytesMax: num
     return (events: NonEmpty<EventInput>): Effect.Effect<NonEmpty<StorableEvent>, PersistenceError | TooLarge> =>
       Effect.flatMap(catalogue.sensitivePaths, (sensitive) =>
         Effect.withFiberRuntime((fiber) => {
-          const clock = Context.get(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock)
+          const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
           const present = { now: clock.unsafeCurrentTimeMillis(), here: TraceContext.of(fiber) }
           const [first, ...rest] = events
           const one = (event: EventInput) => storable(event, sensitive.get(event.eventType), present)

@@ -6,7 +6,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
 import * as Layer from "effect/Layer"
@@ -100,7 +99,7 @@ const post =
   (pool: ConnectionPool<Connection>, airspace: Airspace, { userAgent }: WebhookClientOptions) =>
   (request: WebhookRequest): Effect.Effect<Exchange, DeliveryFailure> =>
     Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
-      const clock = Context.get(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock)
+      const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
       const send = (resume: Resume) => setOut(pool, airspace, clock, request, userAgent, resume)
       // Being ready for an interruption costs more steps than all else here, and attempts are never interrupted.
       return RuntimeFlags.interruptible(runtimeFlags)
