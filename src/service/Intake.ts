@@ -122,13 +122,11 @@ const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
         count(inputs, stored)
         const { published, waiting } = stored
         // Mostly nobody is to be told.
-        if (waiting.length === 0 && !Tracing.isWithinRecorded(fiber) && !Logs.isWanted(fiber, LogLevel.Info)) {
-          return Effect.void
-        }
-        const told = Effect.zipRight(Spans.eventsPrepared(inputs, published), queued(clientId, inputs, published))
-        return waiting.length === 0
-          ? told
-          : Effect.zipRight(PubSub.publish(signals, Signal.WorkArrived({ webhookIds: waiting })), told)
+        const told: Array<Effect.Effect<unknown>> = []
+        if (waiting.length > 0) told.push(PubSub.publish(signals, Signal.WorkArrived({ webhookIds: waiting })))
+        if (Tracing.isWithinRecorded(fiber)) told.push(Spans.eventsPrepared(inputs, published))
+        if (Logs.isWanted(fiber, LogLevel.Info)) told.push(queued(clientId, inputs, published))
+        return told.length === 0 ? Effect.void : Effect.all(told, { discard: true })
       })
 
     return (
@@ -159,12 +157,13 @@ const inactive = (id: WebhookId) =>
   })
 
 const queued = (clientId: ClientId, inputs: ReadonlyArray<EventInput>, published: ReadonlyArray<Published>) =>
-  Logs.infoOfEach("event queued", published, ({ deliveries, eventId }, index) => ({
-    eventId,
-    eventType: inputs[index]?.eventType,
-    clientId,
-    deliveries: deliveries.length
-  }))
+  Effect.forEach(published, ({ deliveries, eventId }, index) =>
+    Effect.logInfo("event queued", {
+      eventId,
+      eventType: inputs[index]?.eventType,
+      clientId,
+      deliveries: deliveries.length
+    }), { discard: true })
 
 /** Counts the deliveries of each event type, and those that an open circuit makes wait. */
 const count = (inputs: ReadonlyArray<EventInput>, { circuitOpen, published }: Stored): void => {

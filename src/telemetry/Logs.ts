@@ -4,7 +4,6 @@
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
@@ -29,23 +28,9 @@ export const layer = (format: Format): Layer.Layer<never> => {
   )
 }
 
-/** Whether anybody reads what the fiber says at this level. */
+/** Whether anybody reads what the fiber says at this level: where nobody does, no line need be made. */
 export const isWanted = (fiber: Fiber.RuntimeFiber<unknown, unknown>, level: LogLevel.LogLevel): boolean =>
   LogLevel.greaterThanEqual(level, fiber.getFiberRef(FiberRef.currentMinimumLogLevel))
-
-/**
- * Says it of each, with the facts about it. Nobody reads most lines of this level: where none are wanted, none are made.
- */
-export const infoOfEach = <A>(
-  message: string,
-  all: ReadonlyArray<A>,
-  facts: (one: A, index: number) => Readonly<Record<string, unknown>>
-): Effect.Effect<void> =>
-  Effect.withFiberRuntime((fiber) =>
-    isWanted(fiber, LogLevel.Info)
-      ? Effect.forEach(all, (one, index) => Effect.logInfo(message, facts(one, index)), { discard: true })
-      : Effect.void
-  )
 
 type Fields = Record<string, unknown>
 
