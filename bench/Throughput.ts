@@ -13,7 +13,8 @@ export interface ThroughputOptions {
   readonly payloadBytes: number
   /** For how long is published; deliveries have the time that they need. */
   readonly seconds: number
-  readonly warmUpEvents: number
+  /** For less of a warm-up. */
+  readonly isQuick: boolean
 }
 
 /** Far more than any contender should need for what it took in. */
@@ -33,9 +34,16 @@ export const carryThrough = (stage: Stage, load: AsFastAsItGoes) =>
     return { since, published, deliveries, seconds: (microseconds() - published.startedAt) / 1e6 }
   })
 
-/** Until code is compiled, connections are open and caches are filled. */
-export const warmUp = (stage: Stage, events: number) =>
-  carryThrough(stage, { eventTypes: stage.eventTypes, payloadBytes: 400, inFlight: 64, until: { events } }).pipe(
+/** Deliveries until what has much code is compiled, too, connections are open and caches are filled. */
+const warmUpDeliveries = (isQuick: boolean): number => isQuick ? 500 : 6_000
+
+export const warmUp = (stage: Stage, isQuick: boolean) =>
+  carryThrough(stage, {
+    eventTypes: stage.eventTypes,
+    payloadBytes: 400,
+    inFlight: 64,
+    until: { events: Math.ceil(warmUpDeliveries(isQuick) / stage.fanOut) }
+  }).pipe(
     // What it left to be tidied up is not part of what is measured.
     Effect.zipRight(Effect.sleep("700 millis"))
   )
@@ -43,8 +51,8 @@ export const warmUp = (stage: Stage, events: number) =>
 export const measure = (stage: Stage, options: ThroughputOptions): Effect.Effect<Values, Failure> =>
   Effect.gen(function*() {
     const { eventTypes, entry, sql } = stage
-    const { inFlight, payloadBytes, seconds, warmUpEvents } = options
-    yield* warmUp(stage, warmUpEvents)
+    const { inFlight, isQuick, payloadBytes, seconds } = options
+    yield* warmUp(stage, isQuick)
     const before = yield* stage.cost
     const done = yield* carryThrough(stage, { eventTypes, payloadBytes, inFlight, until: { seconds } })
     // Some settle their jobs a while after the outcome, and that is part of the work.

@@ -34,7 +34,7 @@ const trial = (entry: Entry, size: Size, { isQuick, profiles, seconds }: Sizes) 
       inFlight: 128,
       payloadBytes: payloadBytes(size.payloadKiB),
       seconds,
-      warmUpEvents: isQuick ? 500 : 3_000
+      isQuick
     })
   })
 })

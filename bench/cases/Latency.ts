@@ -22,7 +22,7 @@ export const latency: Case = {
           manners: { answersAfterMs: 0, readsTimes: true }
         })
         const { eventTypes } = stage
-        yield* Throughput.warmUp(stage, isQuick ? 500 : 6_000)
+        yield* Throughput.warmUp(stage, isQuick)
         return yield* Steadiness.measure(stage, { eventTypes, perSecond: 200, seconds, patience: "30 seconds" })
       })
     })))

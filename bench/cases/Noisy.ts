@@ -16,7 +16,7 @@ const trial = (entry: Entry, isNoisy: boolean, { isQuick, profiles, seconds }: S
       eventTypes: neighbours,
       manners: { answersAfterMs: 0, readsTimes: true }
     })
-    yield* Throughput.warmUp(stage, isQuick ? 500 : 6_000)
+    yield* Throughput.warmUp(stage, isQuick)
     if (isNoisy) {
       yield* stage.publisher.ask("asFastAsItGoes", {
         eventTypes: [Stage.blackHoleType],

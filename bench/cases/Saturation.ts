@@ -53,7 +53,7 @@ const caseOf = ({ about, answersAfterMs = 0, contenders, fanOut = 1, fsyncMs = 0
               inFlight: fanOut === 1 ? 128 : 64,
               payloadBytes: 400,
               seconds,
-              warmUpEvents: Math.ceil((isQuick ? 500 : 6_000) / fanOut)
+              isQuick
             })
         )
       }))
