@@ -168,7 +168,7 @@ const make = Effect.gen(function*() {
     }),
     triggerEvent: (client, event) =>
       Tracing.spanned("Webhooks.triggerEvent")(Effect.suspend(() => {
-        const checked = published(client, event)
+        const checked = checkedEvent(client, event)
         if (Either.isLeft(checked)) return Effect.fail(checked.left)
         const { caller, input } = checked.right
         return Effect.map(
@@ -179,8 +179,8 @@ const make = Effect.gen(function*() {
   })
 })
 
-/** A plain answer, since it is asked for at every event. */
-const published = (client: string, event: Parameters<Webhooks["Type"]["triggerEvent"]>[1]) =>
+/** Who publishes what, once it is checked. A plain answer, since it is asked for at every event. */
+const checkedEvent = (client: string, event: Parameters<Webhooks["Type"]["triggerEvent"]>[1]) =>
   Either.gen(function*() {
     const eventType = yield* Checked.eventType(event.eventType)
     const payload = yield* Checked.payload(event.payload)
