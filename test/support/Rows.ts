@@ -1,5 +1,5 @@
 /** Rows that tests begin from, made through the stores themselves. */
-import { DateTime, Effect } from "effect"
+import { Clock, DateTime, Effect } from "effect"
 import { randomUUID } from "node:crypto"
 import type { Exchange } from "../../src/domain/Attempt.ts"
 import { EventTypeName, Subscription } from "../../src/domain/EventType.ts"
@@ -11,6 +11,7 @@ import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import type { Outcome } from "../../src/persistence/Outcomes.ts"
 import { Partitions } from "../../src/persistence/Partitions.ts"
 import { type Definition, WebhookStore } from "../../src/persistence/WebhookStore.ts"
+import * as Verdict from "../../src/runtime/Verdict.ts"
 import { publishAlone } from "./PublishAlone.ts"
 
 export const makeClient = (name: string) =>
@@ -92,18 +93,5 @@ export const exchange = (status: number | null): Exchange => ({
   certificateExpiresAt: null
 })
 
-export const outcome = (delivery: ClaimedDelivery, change?: Partial<Outcome>) =>
-  Effect.map(Ids.make("AttemptId"), (attemptId): Outcome => ({
-    attemptId,
-    deliveryId: delivery.id,
-    leaseToken: delivery.leaseToken,
-    result: "success",
-    status: "delivered",
-    delayMs: null,
-    charged: true,
-    counted: true,
-    errorClass: null,
-    errorMessage: null,
-    exchange: exchange(200),
-    ...change
-  }))
+export const outcome = (delivery: ClaimedDelivery, change?: Partial<Outcome>): Effect.Effect<Outcome> =>
+  Effect.map(Clock.currentTimeMillis, (now) => ({ ...Verdict.delivered(delivery, exchange(200), now), ...change }))
