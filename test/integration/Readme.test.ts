@@ -20,7 +20,8 @@ layer(PgTest.layer, { timeout: "60 seconds", excludeTestServices: true })("the R
   it.scoped("shows a program that runs as it stands, and ends cleanly", () =>
     Effect.gen(function*() {
       const program = block("ts", "layerEmbedded").replace(`"deeper-hub-webhooks"`, `"./src/index.ts"`)
-      const child = yield* Child.start(process.execPath, ["node_modules/tsx/dist/cli.mjs", "-e", program], {
+      // Not tsx's own command: it kills its child if a busy machine lets that take 60 ms to answer a signal.
+      const child = yield* Child.start(process.execPath, ["--import", "tsx", "--input-type=module", "-e", program], {
         cwd: root,
         env: {
           PATH: process.env["PATH"] ?? "",
