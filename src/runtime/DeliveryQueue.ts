@@ -1,6 +1,7 @@
 /**
- * The hand-over from Scheduler to Dispatcher. It takes what the Bulkhead has places for, so nothing waits in it while
- * its lease runs; what is due beyond that stays in Postgres. What is still in it at the end goes back, unsent.
+ * The hand-over from publishers and Scheduler to Dispatcher: who has a delivery in hand waits here for its turn, and a
+ * worker for whose turn it is. It takes what the Bulkhead has places for; what is due beyond that stays in Postgres. What
+ * is still in it at the end goes back, unsent.
  *
  * There is a worker for each place, so one waits for nearly every delivery. Waiting in a Queue of Effect's costs the
  * interpreter two dozen steps and a Deferred; waiting here costs it three.
@@ -9,21 +10,29 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import type { WebhookId } from "../domain/Ids.ts"
 import type { ClaimedDelivery } from "../persistence/Claim.ts"
 import { DeliveryStore } from "../persistence/DeliveryStore.ts"
+import { Turns } from "./Turns.ts"
 
 /** A delivery that this node may send until its lease ends. */
 export interface LeasedDelivery {
   readonly delivery: ClaimedDelivery
   /** Nanoseconds of the monotonic clock. Counted from before the claim, so it is never later than the database's end. */
   readonly leaseEndsAt: bigint
+  /** It came from a publish of this node, not from a claim. */
+  readonly isFresh: boolean
 }
 
 export class DeliveryQueue extends Context.Tag("deeper-hub-webhooks/runtime/DeliveryQueue")<DeliveryQueue, {
-  /** The oldest that is left; waits for one. */
+  /** The next whose turn it is; waits for one. */
   readonly take: Effect.Effect<LeasedDelivery>
   readonly offerAll: (deliveries: ReadonlyArray<LeasedDelivery>) => Effect.Effect<void>
+  /** What came of an attempt decides how the next of its webhook waits. A plain step: it ends every attempt. */
+  readonly remember: (webhook: WebhookId, isDelivered: boolean) => void
   readonly depth: Effect.Effect<number>
+  /** Of these, those that wait for nothing but others before them, or for a worker. */
+  readonly inLine: Effect.Effect<number>
 }>() {
   static readonly layer = Layer.scoped(this, Effect.suspend(() => make))
 }
@@ -36,34 +45,39 @@ interface Waiting {
 
 const make = Effect.gen(function*() {
   const store = yield* DeliveryStore
-  const left: Array<LeasedDelivery> = []
+  const ready: Array<LeasedDelivery> = []
   const workers: Array<Waiting> = []
 
   const take: Effect.Effect<LeasedDelivery> = Effect.withFiberRuntime((fiber) => {
-    const next = left.shift()
+    const next = ready.shift()
     return next === undefined
       ? Effect.async((resume) => void workers.push({ fiber, resume }))
       : Effect.succeed(next)
   })
 
   // It is woken to take one, not handed one: of whom an interruption is on its way takes none.
-  const offer = (delivery: LeasedDelivery) => {
-    left.push(delivery)
+  const turns = new Turns<LeasedDelivery>((delivery) => {
+    ready.push(delivery)
     for (let worker = workers.shift(); worker !== undefined; worker = workers.shift()) {
       if (worker.fiber.unsafePoll() === null) return worker.resume(take)
     }
-  }
+  })
 
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {
       for (const { resume } of workers.splice(0)) resume(Effect.interrupt)
-      return giveBack(store, left.splice(0))
+      return giveBack(store, [...ready.splice(0), ...turns.giveUp()])
     })
   )
   return DeliveryQueue.of({
     take,
-    offerAll: (deliveries) => Effect.sync(() => deliveries.forEach(offer)),
-    depth: Effect.sync(() => left.length)
+    offerAll: (deliveries) =>
+      Effect.sync(() => {
+        for (const one of deliveries) turns.add(one, { webhookId: one.delivery.webhookId, isFresh: one.isFresh })
+      }),
+    remember: (webhook, isDelivered) => turns.remember(webhook, isDelivered),
+    depth: Effect.sync(() => ready.length + turns.size),
+    inLine: Effect.sync(() => ready.length + turns.inLine)
   })
 })
 

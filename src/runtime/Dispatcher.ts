@@ -29,7 +29,6 @@ import { DeliveryQueue, type LeasedDelivery, remainingMs } from "./DeliveryQueue
 import { LeaseKeeper } from "./LeaseKeeper.ts"
 import { OutcomeRecorder } from "./OutcomeRecorder.ts"
 import { Supervisor } from "./Supervisor.ts"
-import { Turns } from "./Turns.ts"
 import * as Verdict from "./Verdict.ts"
 
 export interface DispatcherOptions {
@@ -48,7 +47,7 @@ export const layer = (options: DispatcherOptions) =>
     Effect.gen(function*() {
       const queue = yield* DeliveryQueue
       const supervisor = yield* Supervisor
-      const send = yield* makeSend(options)
+      const send = yield* makeSend(options, queue)
       // In steps that call each other: a loop of Effect's own would give way to all others after each delivery.
       const worker: Effect.Effect<never> = Effect.uninterruptibleMask((restore) => {
         const take = restore(queue.take)
@@ -60,7 +59,7 @@ export const layer = (options: DispatcherOptions) =>
     })
   )
 
-const makeSend = (options: DispatcherOptions) =>
+const makeSend = (options: DispatcherOptions, queue: DeliveryQueue["Type"]) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
     const courier = yield* Courier
@@ -68,7 +67,6 @@ const makeSend = (options: DispatcherOptions) =>
     const bulkhead = yield* Bulkhead
     const keeper = yield* LeaseKeeper
     const openSpan = yield* Spans.attempts
-    const turns = new Turns()
 
     const attempt = (delivery: ClaimedDelivery, span: Spans.AttemptSpan) =>
       courier.deliver(delivery, sentWith(options, delivery, span)).pipe(
@@ -101,7 +99,7 @@ const makeSend = (options: DispatcherOptions) =>
         const tookMs = Number(clock.unsafeCurrentTimeNanos() - beganAt) / 1e6
         const isDelivered = outcome.status === "delivered"
         Metrics.inflight.unsafeModify(-1, [])
-        turns.remember(webhookId, isDelivered)
+        queue.remember(webhookId, isDelivered)
         count(delivery, outcome, span, clock)
         const pending = { webhookId, outcome }
         const isHandedOver = recorder.offer(pending)
@@ -123,11 +121,9 @@ const makeSend = (options: DispatcherOptions) =>
 
     return (leased: LeasedDelivery) => {
       const { id, webhookId } = leased.delivery
-      const turn = turns.take(webhookId)
-      const begun = Effect.withFiberRuntime<void>((fiber) => begin(leased, fiber))
       // No outcome will come: its lease is left to end.
       return Effect.tapErrorCause(
-        turn === null ? begun : Effect.zipRight(turn, begun),
+        Effect.withFiberRuntime<void>((fiber) => begin(leased, fiber)),
         () => Effect.map(keeper.drop([id]), () => bulkhead.leave(webhookId, null))
       )
     }

@@ -33,7 +33,7 @@ export const make = (options: { readonly leaseSeconds: number }) =>
         const leased = Exit.isSuccess(exit) ? exit.value.leased : []
         yield* bulkhead.settle(room, leased.map(({ webhookId }) => webhookId))
         // Never waits: the queue takes as many as there are places.
-        yield* queue.offerAll(leased.map((delivery) => ({ delivery, leaseEndsAt })))
+        yield* queue.offerAll(leased.map((delivery) => ({ delivery, leaseEndsAt, isFresh: true })))
         return yield* exit
       }))
     return send

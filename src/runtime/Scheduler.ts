@@ -20,7 +20,7 @@ import type { WebhookId } from "../domain/Ids.ts"
 import { DeliveryStore } from "../persistence/DeliveryStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Signal, Signals, signalsMax } from "../telemetry/Signals.ts"
-import { type Allotment, Bulkhead } from "./Bulkhead.ts"
+import { type Allotment, Bulkhead, claimMax } from "./Bulkhead.ts"
 import { makeWatchClocks } from "./Clocks.ts"
 import { DeliveryQueue } from "./DeliveryQueue.ts"
 import { Supervisor } from "./Supervisor.ts"
@@ -136,13 +136,21 @@ const restPerClaim = 2
 /** Milliseconds. */
 const restMaxMs = 50
 
-/** Claims until nobody who asks has room. */
+/**
+ * While more deliveries wait for their turn, none are claimed: they would only wait here, in places that publishes could
+ * use. As many begin during a claim and the rest after it.
+ */
+const inLineMax = 2 * claimMax.deliveries
+
+/** Claims until nobody who asks has room, or enough wait for their turn. */
 const makeClaimAll = (options: SchedulerOptions, asking: Asking) =>
   Effect.gen(function*() {
     const bulkhead = yield* Bulkhead
+    const queue = yield* DeliveryQueue
     const claim = yield* makeClaim(options)
 
     const step = Effect.gen(function*() {
+      if ((yield* queue.inLine) > inLineMax) return false
       const allotted = yield* bulkhead.allot(asking)
       if (allotted.length === 0) return false
       // Before the claim: who asks while it is under way asks for the next one.
@@ -176,7 +184,9 @@ const makeClaim = (options: SchedulerOptions) =>
         const claimed = deliveries.map(({ webhookId }) => webhookId)
         yield* bulkhead.enter(webhooks, claimed)
         // Never waits: the queue takes as many as there are places.
-        yield* queue.offerAll(deliveries.map((delivery) => ({ delivery, leaseEndsAt: before + leaseNanos })))
+        yield* queue.offerAll(
+          deliveries.map((delivery) => ({ delivery, leaseEndsAt: before + leaseNanos, isFresh: false }))
+        )
         yield* Metric.set(Metrics.queueDepth, yield* queue.depth)
         const counts = new Map<WebhookId, number>()
         for (const webhook of claimed) counts.set(webhook, (counts.get(webhook) ?? 0) + 1)

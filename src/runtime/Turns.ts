@@ -1,10 +1,13 @@
 /**
- * When attempts begin. Each costs the processor a millisecond or more, for signing, dialling, a TLS handshake; many that
- * begin at once would keep whoever publishes, and every answer that comes, waiting for all of them. So they begin a few
- * at a time, with a turn of the event loop in between; and at webhooks that did not take their latest delivery, whose
- * retries become due many at a time, they begin evenly over a moment that nobody there will notice.
+ * When attempts begin, and in which order. Each costs the processor a millisecond or more, for signing, dialling, a TLS
+ * handshake; many that begin at once would keep whoever publishes, and every answer that comes, waiting for all of them.
+ * So they begin a few at a time, with a turn of the event loop in between:
+ *
+ * - first what was published a moment ago, so that no backlog, however large, keeps a fresh event waiting;
+ * - then what was claimed, which has waited for longer than it takes anyhow; one in each turn, whatever is fresh;
+ * - at webhooks that did not take their latest delivery, whose retries become due many at a time, attempts begin evenly
+ *   over a moment that nobody there will notice.
  */
-import * as Effect from "effect/Effect"
 import type { WebhookId } from "../domain/Ids.ts"
 import * as Timer from "../transport/Timer.ts"
 
@@ -18,31 +21,44 @@ const tickMs = 5
 /** Webhooks that are remembered. */
 const failingMax = 10_000
 
-type Begin = () => void
+/** What can be said of one that waits for its turn. */
+export interface Standing {
+  readonly webhookId: WebhookId
+  /** Committed a moment ago, by a publish of this node. */
+  readonly isFresh: boolean
+}
 
-export class Turns {
+export class Turns<A> {
   /** The one that failed first is first. */
   readonly #failing = new Set<WebhookId>()
   /** At webhooks that fail: until their tick. */
-  readonly #spread: Array<Begin> = []
+  readonly #spread: Array<A> = []
   #isTicking = false
   /** As many as it takes for the last of them to begin in time. */
   #perTick = 0
-  /** Until a turn; the first before the others. */
-  readonly #first: Array<Begin> = []
-  readonly #others: Array<Begin> = []
+  readonly #fresh: Array<A> = []
+  readonly #claimed: Array<A> = []
   #begun = 0
+  readonly #begin: (one: A) => void
 
-  /** How to wait until an attempt may begin; null where it may begin now, as where few do. The turn is taken as this is called. */
-  take(webhook: WebhookId): Effect.Effect<void> | null {
-    if (this.#failing.has(webhook)) {
-      return Effect.async<void>((resume) => this.#beginEvenly(() => resume(Effect.void)))
-    }
-    if (this.#begun < atOnce) {
-      this.#count()
-      return null
-    }
-    return Effect.async<void>((resume) => this.#beginInTurn(this.#first, () => resume(Effect.void)))
+  constructor(begin: (one: A) => void) {
+    this.#begin = begin
+  }
+
+  /** How many wait for nothing but those before them. */
+  get inLine(): number {
+    return this.#fresh.length + this.#claimed.length
+  }
+
+  /** How many wait. */
+  get size(): number {
+    return this.inLine + this.#spread.length
+  }
+
+  /** Begins it at once where few others do. */
+  add(one: A, { isFresh, webhookId }: Standing): void {
+    if (this.#failing.has(webhookId)) return this.#beginEvenly(one)
+    this.#beginInTurn(isFresh ? this.#fresh : this.#claimed, one)
   }
 
   /** What came of an attempt. */
@@ -54,16 +70,21 @@ export class Turns {
     if (this.#failing.size > failingMax && oldest.done !== true) this.#failing.delete(oldest.value)
   }
 
-  #beginEvenly(begin: Begin): void {
+  /** All that wait; none of them begins any more. */
+  giveUp(): ReadonlyArray<A> {
+    return [this.#fresh, this.#claimed, this.#spread].flatMap((waiting) => waiting.splice(0))
+  }
+
+  #beginEvenly(one: A): void {
     if (this.#isTicking) {
-      this.#spread.push(begin)
+      this.#spread.push(one)
       this.#perTick = Math.max(this.#perTick, Math.ceil(this.#spread.length * tickMs / spreadMs))
       return
     }
     this.#isTicking = true
     this.#perTick = 0
     Timer.after(tickMs, () => this.#tick())
-    this.#beginInTurn(this.#others, begin)
+    this.#beginInTurn(this.#claimed, one)
   }
 
   #tick(): void {
@@ -71,15 +92,15 @@ export class Turns {
     this.#isTicking = due.length > 0
     if (!this.#isTicking) return
     Timer.after(tickMs, () => this.#tick())
-    for (const begin of due) this.#beginInTurn(this.#others, begin)
+    for (const one of due) this.#beginInTurn(this.#claimed, one)
   }
 
-  #beginInTurn(waiting: Array<Begin>, begin: Begin): void {
+  #beginInTurn(line: Array<A>, one: A): void {
     if (this.#begun < atOnce) {
       this.#count()
-      begin()
+      this.#begin(one)
     } else {
-      waiting.push(begin)
+      line.push(one)
     }
   }
 
@@ -94,14 +115,13 @@ export class Turns {
       const next = this.#next(this.#begun === 0)
       if (next === undefined) return
       this.#count()
-      next()
+      this.#begin(next)
     }
   }
 
-  /** One in each turn is for the others, so that no number of the first keeps them waiting for ever. */
-  #next(isForOthers: boolean): Begin | undefined {
-    return isForOthers
-      ? this.#others.shift() ?? this.#first.shift()
-      : this.#first.shift() ?? this.#others.shift()
+  #next(isForClaimed: boolean): A | undefined {
+    return isForClaimed
+      ? this.#claimed.shift() ?? this.#fresh.shift()
+      : this.#fresh.shift() ?? this.#claimed.shift()
   }
 }

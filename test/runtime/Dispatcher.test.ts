@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Option, Queue, Ref, Scope, TestClock } from "effect"
 import { unsent } from "../../src/domain/Attempt.ts"
-import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
 import { leased } from "../support/Deliveries.ts"
 import { type Deliver, offer, ok, pool, type Release, restarts } from "../support/DispatcherPool.ts"
 
@@ -122,10 +121,10 @@ describe("Dispatcher", () => {
       const { layer, outcomes } = yield* pool({ deliver: () => Effect.succeed(ok) })
       yield* Effect.gen(function*() {
         const deadly = {
-          get delivery(): ClaimedDelivery {
+          ...yield* leased(),
+          get leaseEndsAt(): bigint {
             return assert.fail("boom")
-          },
-          leaseEndsAt: 0n
+          }
         }
         yield* offer(deadly)
         yield* TestClock.adjust("200 millis")

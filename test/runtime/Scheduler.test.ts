@@ -63,19 +63,19 @@ describe("Scheduler", () => {
 
   it.scoped("goes on claiming for a webhook that gave all it was asked for, up to what it may hold", () =>
     Effect.gen(function*() {
-      const { claims, layer } = yield* scheduler(backlog, {}, { places: 8_000, perWebhook: 300 })
+      const { claims, layer } = yield* scheduler(backlog, {}, { places: 800, perWebhook: 30 })
       yield* Effect.gen(function*() {
         const webhooks = yield* someWebhooks(3)
         yield* workFor(...webhooks)
         const first = yield* Queue.take(claims)
-        assert.deepStrictEqual(first.webhooks.map(({ most }) => most), [166, 166, 166], "a share of 500")
+        assert.deepStrictEqual(first.webhooks.map(({ most }) => most), [21, 21, 21], "a share of 64")
         const second = yield* Queue.take(claims)
         assert.deepStrictEqual(named(second), webhooks)
-        assert.deepStrictEqual(second.webhooks.map(({ most }) => most), [134, 134, 134])
+        assert.deepStrictEqual(second.webhooks.map(({ most }) => most), [9, 9, 9])
         assert.notStrictEqual(first.leaseToken, second.leaseToken)
         yield* settled
         assert.strictEqual(yield* Queue.size(claims), 0)
-        assert.strictEqual(yield* Effect.flatMap(DeliveryQueue, (queue) => queue.depth), 900)
+        assert.strictEqual(yield* Effect.flatMap(DeliveryQueue, (queue) => queue.depth), 90)
       }).pipe(Effect.provide(layer))
     }))
 
@@ -94,6 +94,28 @@ describe("Scheduler", () => {
         yield* settled
         yield* Effect.replicateEffect(attemptEnded(full), 2)
         assert.deepStrictEqual((yield* Queue.take(claims)).webhooks, [{ webhookId: full, most: 1 }])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.scoped("claims no more while many wait for their turn, and goes on when they have had it", () =>
+    Effect.gen(function*() {
+      const { claims, layer } = yield* scheduler(backlog, {}, { places: 8_000, perWebhook: 300 })
+      yield* Effect.gen(function*() {
+        const queue = yield* DeliveryQueue
+        const webhooks = yield* someWebhooks(16)
+        yield* workFor(...webhooks)
+        yield* settled
+        yield* onePoll
+        assert.strictEqual(yield* Queue.size(claims), 3)
+        assert.strictEqual(yield* queue.inLine, 192)
+        yield* Effect.replicateEffect(queue.take, 63)
+        yield* Effect.forEach(webhooks.slice(0, 1), attemptEnded)
+        yield* settled
+        assert.strictEqual(yield* Queue.size(claims), 3)
+        yield* queue.take
+        yield* Effect.forEach(webhooks.slice(0, 1), attemptEnded)
+        yield* settled
+        assert.strictEqual(yield* Queue.size(claims), 4)
       }).pipe(Effect.provide(layer))
     }))
 
@@ -118,14 +140,14 @@ describe("Scheduler", () => {
       }).pipe(Effect.provide(layer))
     }))
 
-  it.scoped("asks for 100 webhooks at most in one claim, and for the others in the next", () =>
+  it.scoped("asks for 16 webhooks at most in one claim, and for the others in the next", () =>
     Effect.gen(function*() {
-      const webhooks = yield* someWebhooks(250)
+      const webhooks = yield* someWebhooks(40)
       const { claims, layer } = yield* scheduler(() => nothing, {}, { places: 4_000, perWebhook: 8 })
       yield* Effect.gen(function*() {
         yield* workFor(...webhooks)
         const requests = Array.from(yield* Queue.takeN(claims, 3))
-        assert.deepStrictEqual(requests.map((request) => request.webhooks.length), [100, 100, 50])
+        assert.deepStrictEqual(requests.map((request) => request.webhooks.length), [16, 16, 8])
         assert.deepStrictEqual(requests.flatMap(named), webhooks, "in the order in which they asked")
       }).pipe(Effect.provide(layer))
     }))

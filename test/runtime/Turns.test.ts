@@ -1,77 +1,84 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber } from "effect"
+import { Effect } from "effect"
 import { vi } from "vitest"
 import * as Ids from "../../src/domain/Ids.ts"
 import { Turns } from "../../src/runtime/Turns.ts"
 
 const turnOfTheLoop = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
 
-const turn = (turns: Turns, webhook: Ids.WebhookId) => turns.take(webhook) ?? Effect.void
+const fakeTimers = Effect.acquireRelease(
+  Effect.sync(() => vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setImmediate"] })),
+  () => Effect.sync(() => vi.useRealTimers())
+)
+
+/** Whatever comes, by its name, in the order in which it begins. */
+const make = () => {
+  const begun: Array<string> = []
+  const turns = new Turns<string>((one) => void begun.push(one))
+  return { begun, turns }
+}
 
 describe("Turns", () => {
   it.live("lets the event loop turn between a few that begin and the next", () =>
     Effect.gen(function*() {
-      const turns = new Turns()
-      const webhook = yield* Ids.make("WebhookId")
-      const begun: Array<number> = []
-      const all = yield* Effect.fork(
-        Effect.forEach(Array.from({ length: 20 }).keys(), (n) =>
-          Effect.map(turn(turns, webhook), () => void begun.push(n)), { concurrency: "unbounded" })
-      )
-      const counts = [0]
-      for (let passed = 0; passed < 20; passed++) {
+      const { begun, turns } = make()
+      const webhookId = yield* Ids.make("WebhookId")
+      for (let n = 0; n < 20; n++) turns.add(String(n), { webhookId, isFresh: false })
+      const counts = [begun.length]
+      for (let passed = 0; passed < 5; passed++) {
+        assert.strictEqual(turns.size, 20 - begun.length)
         yield* turnOfTheLoop
         counts.push(begun.length)
       }
-      const steps = counts.slice(1).map((count, i) =>
-        count - (counts[i] ?? 0)
-      )
-      assert.isTrue(steps.every((step) => step <= 4), String(steps))
-      assert.lengthOf(begun, 20)
-      yield* Fiber.join(all)
+      assert.deepStrictEqual(counts, [4, 8, 12, 16, 20, 20])
+      assert.deepStrictEqual(begun, Array.from({ length: 20 }, (_, n) => String(n)), "in the order in which they came")
+    }))
+
+  it.live("lets what is fresh go before what was claimed, but for one in each turn", () =>
+    Effect.gen(function*() {
+      const { begun, turns } = make()
+      const webhookId = yield* Ids.make("WebhookId")
+      for (let n = 0; n < 12; n++) turns.add(`claimed ${n}`, { webhookId, isFresh: false })
+      for (let n = 0; n < 5; n++) turns.add(`fresh ${n}`, { webhookId, isFresh: true })
+      yield* turnOfTheLoop
+      assert.deepStrictEqual(begun.slice(4), ["claimed 4", "fresh 0", "fresh 1", "fresh 2"])
+      yield* turnOfTheLoop
+      assert.deepStrictEqual(begun.slice(8), ["claimed 5", "fresh 3", "fresh 4", "claimed 6"])
     }))
 
   it.live("lets webhooks that took their latest delivery go before those that did not, but for one in each turn", () =>
     Effect.gen(function*() {
-      const turns = new Turns()
+      const { begun, turns } = make()
       const [well, failing] = [yield* Ids.make("WebhookId"), yield* Ids.make("WebhookId")]
       turns.remember(well, false)
       turns.remember(well, true)
       turns.remember(failing, false)
-      const begun: Array<string> = []
-      const one = ([name, webhook]: readonly [string, Ids.WebhookId]) =>
-        Effect.map(turn(turns, webhook), () => void begun.push(name))
-      const begin = [["a", well], ["b", well], ["c", well], ["d", well]] as const
-      const wait = [["e", failing], ["f", well], ["g", well], ["h", well], ["i", well], ["j", well]] as const
-      yield* Effect.forEach([...begin, ...wait], one, { concurrency: "unbounded" })
-      assert.deepStrictEqual(begin.map(([name]) => name), begun.slice(0, 4))
-      assert.deepStrictEqual(["e", "f", "g", "h", "i", "j"], begun.slice(4))
+      for (const name of ["a", "b", "c", "d"]) turns.add(name, { webhookId: well, isFresh: true })
+      turns.add("e", { webhookId: failing, isFresh: true })
+      for (const name of ["f", "g", "h", "i", "j"]) turns.add(name, { webhookId: well, isFresh: true })
+      yield* turnOfTheLoop
+      yield* turnOfTheLoop
+      assert.deepStrictEqual(begun, ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"])
     }))
 
   it.live("lets attempts at failing webhooks begin evenly, all of them within a quarter of a second", () =>
     Effect.gen(function*() {
-      yield* Effect.acquireRelease(
-        Effect.sync(() => vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setImmediate"] })),
-        () => Effect.sync(() => vi.useRealTimers())
-      )
-      const turns = new Turns()
+      yield* fakeTimers
+      const { begun, turns } = make()
       const [well, failing] = [yield* Ids.make("WebhookId"), yield* Ids.make("WebhookId")]
       turns.remember(failing, false)
-      let begun = 0
-      yield* Effect.fork(
-        Effect.replicateEffect(Effect.map(turn(turns, failing), () => void (begun += 1)), 1_000, {
-          concurrency: "unbounded",
-          discard: true
-        })
-      )
+      for (let n = 0; n < 1_000; n++) turns.add("failing", { webhookId: failing, isFresh: false })
       const after = (ms: number) =>
         Effect.promise(async () => {
           await vi.advanceTimersByTimeAsync(ms)
-          return begun
+          return begun.filter((name) => name === "failing").length
         })
       assert.isBelow(yield* after(1), 10)
+      assert.isAbove(turns.size, 990)
+      assert.strictEqual(turns.inLine, 0, "they wait for nobody")
       // Nobody else is kept for them.
-      assert.isTrue(Exit.isSuccess(Effect.runSyncExit(turn(turns, well))))
+      turns.add("well", { webhookId: well, isFresh: false })
+      assert.strictEqual(begun.at(-1), "well")
       assert.closeTo(yield* after(50), 200, 30)
       assert.closeTo(yield* after(100), 600, 30)
       assert.strictEqual(yield* after(120), 1_000)
@@ -79,12 +86,29 @@ describe("Turns", () => {
 
   it.live("makes nobody wait who comes when all have begun", () =>
     Effect.gen(function*() {
-      const turns = new Turns()
-      const webhook = yield* Ids.make("WebhookId")
+      const { begun, turns } = make()
+      const webhookId = yield* Ids.make("WebhookId")
       for (let i = 0; i < 3; i++) {
-        yield* Effect.replicateEffect(turn(turns, webhook), 4)
+        for (let n = 0; n < 4; n++) turns.add("before", { webhookId, isFresh: true })
         yield* turnOfTheLoop
       }
-      assert.isTrue(Exit.isSuccess(Effect.runSyncExit(turn(turns, webhook))))
+      turns.add("last", { webhookId, isFresh: false })
+      assert.strictEqual(begun.at(-1), "last")
+    }))
+
+  it.live("gives up all that wait, wherever they do", () =>
+    Effect.gen(function*() {
+      const { begun, turns } = make()
+      const [well, failing] = [yield* Ids.make("WebhookId"), yield* Ids.make("WebhookId")]
+      turns.remember(failing, false)
+      for (const isFresh of [false, true]) {
+        for (const webhookId of [failing, well, well, well]) turns.add("one", { webhookId, isFresh })
+      }
+      assert.lengthOf(begun, 4)
+      assert.deepStrictEqual([turns.size, turns.inLine], [4, 3])
+      assert.lengthOf(turns.giveUp(), 4)
+      yield* turnOfTheLoop
+      assert.lengthOf(begun, 4)
+      assert.strictEqual(turns.size, 0)
     }))
 })

@@ -37,5 +37,5 @@ export const claimed = (change?: Partial<ClaimedDelivery>): Effect.Effect<Claime
 export const leased = (seconds = 30, change?: Partial<ClaimedDelivery>): Effect.Effect<LeasedDelivery> =>
   Effect.gen(function*() {
     const now = yield* Clock.currentTimeNanos
-    return { delivery: yield* claimed(change), leaseEndsAt: now + BigInt(seconds) * 1_000_000_000n }
+    return { delivery: yield* claimed(change), leaseEndsAt: now + BigInt(seconds) * 1_000_000_000n, isFresh: true }
   })
