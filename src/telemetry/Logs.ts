@@ -7,7 +7,6 @@ import * as Context from "effect/Context"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
-import * as HashMap from "effect/HashMap"
 import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -24,9 +23,15 @@ export const layer = (format: Format): Layer.Layer<never> => {
   return Layer.mergeAll(
     Logger.remove(Logger.defaultLogger),
     Logger.remove(Logger.prettyLoggerDefault),
+    Logger.replace(Logger.tracerLogger, spanEvents),
     Logger.add(isPretty ? Logger.prettyLogger() : Logger.map(json, write))
   )
 }
+
+/** Effect's own one makes the event of a log record also for a span that keeps none. */
+const spanEvents = Logger.make<unknown, void>((options) => {
+  if (spanOf(options.context) !== null) Logger.tracerLogger.log(options)
+})
 
 /** Whether anybody reads what the fiber says at this level: where nobody does, no line need be made. */
 export const isWanted = (fiber: Fiber.RuntimeFiber<unknown, unknown>, level: LogLevel.LogLevel): boolean =>
@@ -34,34 +39,43 @@ export const isWanted = (fiber: Fiber.RuntimeFiber<unknown, unknown>, level: Log
 
 type Fields = Record<string, unknown>
 
-/** One record in one line: message, facts and annotations side by side. */
-export const json = Logger.make<unknown, string>(({ annotations, cause, context, date, logLevel, message }) => {
-  const { facts, text } = parts(message)
-  const fields: Fields = { timestamp: date.toISOString(), level: logLevel.label, message: text }
-  const span = spanOf(context)
-  if (span !== null) Object.assign(fields, { trace_id: span.traceId, span_id: span.spanId })
+/** What a record says. */
+export interface Said {
+  readonly text: string
+  /** Its facts, its annotations and its error, by their names. */
+  readonly fields: Readonly<Fields>
+  /** That it belongs to; null where none is recorded. */
+  readonly span: Tracer.AnySpan | null
+}
+
+export const read = ({ annotations, cause, context, message }: Logger.Logger.Options<unknown>): Said => {
+  const texts: Array<string> = []
+  const fields: Fields = {}
   for (const [key, value] of annotations) fields[key] = Inspectable.toJSON(value)
-  Object.assign(fields, facts)
+  for (const part of Array.isArray(message) ? message : [message]) add(fields, texts, part)
   if (!Cause.isEmpty(cause)) fields["error"] = Cause.pretty(cause, { renderErrorCause: true })
-  return Inspectable.stringifyCircular(fields)
+  return { text: texts.join(" "), fields, span: spanOf(context) }
+}
+
+/** One record in one line: message, facts and annotations side by side. */
+export const json = Logger.make<unknown, string>((options) => {
+  const { fields, span, text } = read(options)
+  return line({
+    timestamp: options.date.toISOString(),
+    level: options.logLevel.label,
+    message: text,
+    ...(span === null ? {} : { trace_id: span.traceId, span_id: span.spanId }),
+    ...fields
+  })
 })
 
-/** For loggers that put a record's annotations beside its message: the facts are some more of them. */
-export const withFacts = <Out>(logger: Logger.Logger<unknown, Out>): Logger.Logger<unknown, Out> =>
-  Logger.mapInputOptions(logger, (options) => {
-    const { facts, text } = parts(options.message)
-    const annotations = HashMap.mutate(options.annotations, (all) => {
-      for (const [key, value] of Object.entries(facts)) HashMap.set(all, key, value)
-    })
-    return { ...options, message: text, annotations }
-  })
-
-/** What is said in words, and what as data. */
-const parts = (message: unknown): { readonly text: string; readonly facts: Fields } => {
-  const texts: Array<string> = []
-  const facts: Fields = {}
-  for (const part of Array.isArray(message) ? message : [message]) add(facts, texts, part)
-  return { text: texts.join(" "), facts }
+/** Few facts hold themselves: those that do are found out, at several times the price, when one is. */
+const line = (record: Fields): string => {
+  try {
+    return JSON.stringify(record)
+  } catch {
+    return Inspectable.stringifyCircular(record)
+  }
 }
 
 /** Objects are facts and stand beside the message; an error is told as one. */
@@ -77,7 +91,10 @@ const addFacts = (fields: Fields, facts: object): void => {
   for (const [key, value] of Object.entries(facts)) if (value != null) fields[key] = told(value)
 }
 
-const told = (value: unknown): unknown => value instanceof Error ? value.message : Inspectable.toJSON(value)
+const told = (value: unknown): unknown => {
+  if (value instanceof Error) return value.message
+  return typeof value === "bigint" ? String(value) : Inspectable.toJSON(value)
+}
 
 const isFacts = (part: unknown): part is object =>
   typeof part === "object" && part !== null && Object.getPrototypeOf(part) === Object.prototype

@@ -1,5 +1,4 @@
 /** Traces, metrics and logs over OTLP, where a collector is named. */
-import * as OtlpLogger from "@effect/opentelemetry/OtlpLogger"
 import * as OtlpMetrics from "@effect/opentelemetry/OtlpMetrics"
 import * as OtlpTracer from "@effect/opentelemetry/OtlpTracer"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
@@ -10,7 +9,7 @@ import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Collector from "./Collector.ts"
-import * as Logs from "./Logs.ts"
+import * as LogExport from "./LogExport.ts"
 import { nodeId } from "./NodeIdentity.ts"
 import * as Payloads from "./Payloads.ts"
 import * as Tracing from "./Tracing.ts"
@@ -64,9 +63,9 @@ const exporting = (endpoint: URL, options: TelemetryOptions): Layer.Layer<never>
     shutdownTimeout
   })
   const tracer = OtlpTracer.make({ ...to("v1/traces"), exportInterval: options.traceInterval })
-  const logger = OtlpLogger.make({ ...to("v1/logs"), exportInterval: options.logInterval, excludeLogSpans: true })
+  const logger = LogExport.make({ ...to("v1/logs"), exportInterval: options.logInterval })
   return Layer.mergeAll(
-    options.logs ? Logger.addScoped(Effect.map(logger, Logs.withFacts)) : Layer.empty,
+    options.logs ? Logger.addScoped(logger) : Layer.empty,
     options.metrics
       ? OtlpMetrics.layer({ ...to("v1/metrics"), exportInterval: options.metricInterval })
       : Layer.empty,

@@ -69,13 +69,13 @@ const native = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 export const sampled = (tracer: Tracer.Tracer, sampling: Sampling): Tracer.Tracer => {
   const decide = decision(sampling)
   return Tracer.make({
-    context: tracer.context,
     span: (name, parent, context, links, startTime, kind, options) => {
       const above = Option.filter(parent, hasIds)
       return isRecorded(decide, name, above, links)
         ? tracer.span(name, above, context, links, startTime, kind, options)
         : new Unrecorded(name, above, context, startTime, kind)
-    }
+    },
+    context: tracer.context
   })
 }
 
