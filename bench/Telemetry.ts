@@ -20,11 +20,11 @@ import * as Service from "../test/support/Service.ts"
 import { table } from "./Rounds.ts"
 
 /** Of processes. */
-const generations = 5
-const rounds = 3
+const generations = 7
+const rounds = 5
 /** Not counted: what runs for the first time is compiled meanwhile. */
-const warmUps = 3
-const batches = 5
+const warmUps = 5
+const batches = 10
 const concurrency = 4
 const eventsPerBatch = 100
 
@@ -85,6 +85,10 @@ const rssMb = (pid: number): number => {
   return Math.round(Number(kb) / 1_024)
 }
 
+/** The code as it runs in production, and as seldom looking for work. */
+const asBuilt = new URL("typescript.mjs", import.meta.url).href
+const settings = { WEBHOOKS_RATE_LIMIT_PER_SECOND: "0", WEBHOOKS_DISPATCHER_POLL_INTERVAL_MS: "1000" }
+
 const makeContender = (receiver: Effect.Effect.Success<typeof makeReceiver>) =>
 (
   name: string,
@@ -92,7 +96,7 @@ const makeContender = (receiver: Effect.Effect.Success<typeof makeReceiver>) =>
 ) =>
   Effect.gen(function*() {
     const dataDirectory = yield* EmbeddedService.directory()
-    const service = yield* Service.serve({ dataDirectory, env: { WEBHOOKS_RATE_LIMIT_PER_SECOND: "0", ...env } })
+    const service = yield* Service.serve({ dataDirectory, preload: asBuilt, env: { ...settings, ...env } })
     yield* service.api.send("POST", "/api/webhooks", { url: `${receiver.url}/hook`, events: ["*"] })
     let batch = 0
     const run = Effect.gen(function*() {
