@@ -48,7 +48,15 @@ export interface Said {
   readonly span: Tracer.AnySpan | null
 }
 
-export const read = ({ annotations, cause, context, message }: Logger.Logger.Options<unknown>): Said => {
+/** Every logger reads the same record, one after the other; it has a date of its own. */
+let latest: { readonly date: Date; readonly said: Said } | undefined
+
+export const read = (record: Logger.Logger.Options<unknown>): Said => {
+  if (latest?.date !== record.date) latest = { date: record.date, said: said(record) }
+  return latest.said
+}
+
+const said = ({ annotations, cause, context, message }: Logger.Logger.Options<unknown>): Said => {
   const texts: Array<string> = []
   const fields: Fields = {}
   for (const [key, value] of annotations) fields[key] = Inspectable.toJSON(value)

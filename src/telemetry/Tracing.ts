@@ -112,11 +112,13 @@ const hasIds = ({ spanId, traceId }: Tracer.AnySpan): boolean =>
 
 const randomId = (): string => randomUUID().replaceAll("-", "")
 
+const nothing: ReadonlyMap<string, unknown> = new Map()
+
 /** It has ids all the same, for those that ask: a trace that is not recorded here may be elsewhere. */
 class Unrecorded implements Tracer.Span {
   readonly _tag = "Span"
   readonly sampled = false
-  readonly attributes: ReadonlyMap<string, unknown> = new Map()
+  readonly attributes = nothing
   readonly links: ReadonlyArray<Tracer.SpanLink> = []
   readonly name: string
   readonly parent: Option.Option<Tracer.AnySpan>
