@@ -140,7 +140,7 @@ const restMaxMs = 50
  * While more deliveries wait for their turn, none are claimed: they would only wait here, in places that publishes could
  * use. As many begin during a claim and the rest after it.
  */
-const inLineMax = 2 * claimMax.deliveries
+const inLineMax = claimMax.deliveries / 2
 
 /** Claims until nobody who asks has room, or enough wait for their turn. */
 const makeClaimAll = (options: SchedulerOptions, asking: Asking) =>
