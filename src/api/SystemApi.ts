@@ -28,7 +28,7 @@ const SystemResource = SnakeCase.struct({
     lastCrash: Schema.NullOr(SnakeCase.struct({ at: Schema.DateTimeUtc, message: Schema.String })),
     since: Schema.DateTimeUtc
   })),
-  queueDepth: Schema.Int.annotations({ description: "Leased deliveries that wait for a worker in this process." }),
+  queueDepth: Schema.Int.annotations({ description: "Leased deliveries that wait for their turn in this process." }),
   inFlight: Schema.Int.annotations({ description: "Attempts under way in this process." }),
   leases: Schema.Int.annotations({
     description: "Deliveries that this process has in hand, and whose leases it prolongs."
