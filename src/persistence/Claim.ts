@@ -31,7 +31,7 @@ export interface ClaimedDelivery extends Pick<Webhook, "url" | "signatures" | "r
 }
 
 export interface ClaimRequest {
-  /** Each once, at most a hundred, and how many of its deliveries to take at most. */
+  /** Each once, and how many of its deliveries to take at most. */
   readonly webhooks: ReadonlyArray<{ readonly webhookId: WebhookId; readonly most: number }>
   /** A UUID. */
   readonly leaseToken: string

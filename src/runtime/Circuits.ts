@@ -56,12 +56,20 @@ const decide = (endpoint: Endpoint): Effect.Effect<ReadonlyArray<Decided>> =>
     return change === null ? [] : [{ ...change, webhookId, url, from: circuit, version: circuitVersion }]
   })
 
-const report = ({ circuit: { state }, pauseMs, url, webhookId }: Decided) =>
-  Effect.gen(function*() {
-    const host = URL.canParse(url) ? new URL(url).host : "invalid"
-    const changes = Metric.tagged(Metrics.circuitChanges, "webhook_url_host", Metrics.hostTag(host))
-    yield* Metric.increment(Metric.tagged(changes, "new_state", state))
-    yield* state === "open"
+const report = ({ circuit: { state }, pauseMs, url, webhookId }: Decided) => {
+  const host = hostOf(url)
+  return Effect.zipRight(
+    countEntered(url, state),
+    state === "open"
       ? Effect.logWarning("circuit opened: nothing is sent until its pause is over", { webhookId, host, pauseMs })
       : Effect.logInfo("circuit closing: deliveries are let out step by step", { webhookId, host })
-  })
+  )
+}
+
+/** Counts that the circuit of a webhook with this URL has come to a state. */
+export const countEntered = (url: string, state: Circuit.CircuitState): Effect.Effect<void> => {
+  const changes = Metric.tagged(Metrics.circuitChanges, "webhook_url_host", Metrics.hostTag(hostOf(url)))
+  return Metric.increment(Metric.tagged(changes, "new_state", state))
+}
+
+const hostOf = (url: string): string => URL.canParse(url) ? new URL(url).host : "invalid"

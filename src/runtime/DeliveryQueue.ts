@@ -31,8 +31,10 @@ export class DeliveryQueue extends Context.Tag("deeper-hub-webhooks/runtime/Deli
   /** What came of an attempt decides how the next of its webhook waits. A plain step: it ends every attempt. */
   readonly remember: (webhook: WebhookId, isDelivered: boolean) => void
   readonly depth: Effect.Effect<number>
-  /** Of these, those that wait for nothing but others before them, or for a worker. */
+  /** Of these, those that were claimed and wait for nothing but others before them. */
   readonly inLine: Effect.Effect<number>
+  /** What waits goes back, unsent, to be due again. */
+  readonly giveBack: Effect.Effect<void>
 }>() {
   static readonly layer = Layer.scoped(this, Effect.suspend(() => make))
 }
@@ -63,10 +65,12 @@ const make = Effect.gen(function*() {
     }
   })
 
+  const giveBack = Effect.suspend(() => release(store, [...ready.splice(0), ...turns.giveUp()]))
+
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {
       for (const { resume } of workers.splice(0)) resume(Effect.interrupt)
-      return giveBack(store, [...ready.splice(0), ...turns.giveUp()])
+      return giveBack
     })
   )
   return DeliveryQueue.of({
@@ -77,11 +81,12 @@ const make = Effect.gen(function*() {
       }),
     remember: (webhook, isDelivered) => turns.remember(webhook, isDelivered),
     depth: Effect.sync(() => ready.length + turns.size),
-    inLine: Effect.sync(() => ready.length + turns.inLine)
+    inLine: Effect.sync(() => ready.length + turns.inLine),
+    giveBack
   })
 })
 
-const giveBack = (store: DeliveryStore["Type"], unsent: ReadonlyArray<LeasedDelivery>) =>
+const release = (store: DeliveryStore["Type"], unsent: ReadonlyArray<LeasedDelivery>) =>
   unsent.length === 0 ? Effect.void : store.release(unsent.map(({ delivery }) => delivery)).pipe(
     Effect.zipRight(Effect.logInfo("unsent deliveries given back", { count: unsent.length })),
     Effect.catchTag(

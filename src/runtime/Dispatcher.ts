@@ -56,6 +56,8 @@ export const layer = (options: DispatcherOptions) =>
       })
       const pool = Effect.all(Array.from({ length: options.concurrency }, () => worker), { concurrency: "unbounded" })
       yield* supervisor.supervise("Dispatcher", Effect.zipRight(pool, Effect.never))
+      // At the end, before the attempts under way: others can send at once what waits here for its turn.
+      yield* Effect.addFinalizer(() => queue.giveBack)
     })
   )
 

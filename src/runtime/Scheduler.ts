@@ -21,6 +21,7 @@ import { DeliveryStore } from "../persistence/DeliveryStore.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Signal, Signals, signalsMax } from "../telemetry/Signals.ts"
 import { type Allotment, Bulkhead, claimMax } from "./Bulkhead.ts"
+import * as Circuits from "./Circuits.ts"
 import { makeWatchClocks } from "./Clocks.ts"
 import { DeliveryQueue } from "./DeliveryQueue.ts"
 import { Supervisor } from "./Supervisor.ts"
@@ -141,6 +142,8 @@ const restMaxMs = 50
  * use. As many begin during a claim and the rest after it.
  */
 const inLineMax = claimMax.deliveries / 2
+/** Until the line is looked at again: no signal tells that it became shorter. */
+const inLinePauseMs = 10
 
 /** Claims until nobody who asks has room, or enough wait for their turn. */
 const makeClaimAll = (options: SchedulerOptions, asking: Asking) =>
@@ -150,7 +153,7 @@ const makeClaimAll = (options: SchedulerOptions, asking: Asking) =>
     const claim = yield* makeClaim(options)
 
     const step = Effect.gen(function*() {
-      if ((yield* queue.inLine) > inLineMax) return false
+      if ((yield* queue.inLine) > inLineMax) return yield* Effect.as(Effect.sleep(inLinePauseMs), asking.size > 0)
       const allotted = yield* bulkhead.allot(asking)
       if (allotted.length === 0) return false
       // Before the claim: who asks while it is under way asks for the next one.
@@ -188,6 +191,8 @@ const makeClaim = (options: SchedulerOptions) =>
           deliveries.map((delivery) => ({ delivery, leaseEndsAt: before + leaseNanos, isFresh: false }))
         )
         yield* Metric.set(Metrics.queueDepth, yield* queue.depth)
+        // The claim itself gives an open circuit its probe.
+        for (const { probe, url } of deliveries) if (probe) yield* Circuits.countEntered(url, "half_open")
         const counts = new Map<WebhookId, number>()
         for (const webhook of claimed) counts.set(webhook, (counts.get(webhook) ?? 0) + 1)
         return webhooks.filter(({ most, webhookId }) => counts.get(webhookId) === most).map(({ webhookId }) =>

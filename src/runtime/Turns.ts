@@ -37,7 +37,8 @@ export class Turns<A> {
   /** As many as it takes for the last of them to begin in time. */
   #perTick = 0
   readonly #fresh: Array<A> = []
-  readonly #claimed: Array<A> = []
+  /** What was claimed, and what is for webhooks that fail. */
+  readonly #others: Array<A> = []
   #begun = 0
   readonly #begin: (one: A) => void
 
@@ -45,20 +46,20 @@ export class Turns<A> {
     this.#begin = begin
   }
 
-  /** How many wait for nothing but those before them. */
+  /** How many that are not fresh wait for nothing but those before them. */
   get inLine(): number {
-    return this.#fresh.length + this.#claimed.length
+    return this.#others.length
   }
 
   /** How many wait. */
   get size(): number {
-    return this.inLine + this.#spread.length
+    return this.#fresh.length + this.#others.length + this.#spread.length
   }
 
   /** Begins it at once where few others do. */
   add(one: A, { isFresh, webhookId }: Standing): void {
     if (this.#failing.has(webhookId)) return this.#beginEvenly(one)
-    this.#beginInTurn(isFresh ? this.#fresh : this.#claimed, one)
+    this.#beginInTurn(isFresh ? this.#fresh : this.#others, one)
   }
 
   /** What came of an attempt. */
@@ -72,7 +73,7 @@ export class Turns<A> {
 
   /** All that wait; none of them begins any more. */
   giveUp(): ReadonlyArray<A> {
-    return [this.#fresh, this.#claimed, this.#spread].flatMap((waiting) => waiting.splice(0))
+    return [this.#fresh, this.#others, this.#spread].flatMap((waiting) => waiting.splice(0))
   }
 
   #beginEvenly(one: A): void {
@@ -84,7 +85,7 @@ export class Turns<A> {
     this.#isTicking = true
     this.#perTick = 0
     Timer.after(tickMs, () => this.#tick())
-    this.#beginInTurn(this.#claimed, one)
+    this.#beginInTurn(this.#others, one)
   }
 
   #tick(): void {
@@ -92,7 +93,7 @@ export class Turns<A> {
     this.#isTicking = due.length > 0
     if (!this.#isTicking) return
     Timer.after(tickMs, () => this.#tick())
-    for (const one of due) this.#beginInTurn(this.#claimed, one)
+    for (const one of due) this.#beginInTurn(this.#others, one)
   }
 
   #beginInTurn(line: Array<A>, one: A): void {
@@ -119,9 +120,9 @@ export class Turns<A> {
     }
   }
 
-  #next(isForClaimed: boolean): A | undefined {
-    return isForClaimed
-      ? this.#claimed.shift() ?? this.#fresh.shift()
-      : this.#fresh.shift() ?? this.#claimed.shift()
+  #next(isForOthers: boolean): A | undefined {
+    return isForOthers
+      ? this.#others.shift() ?? this.#fresh.shift()
+      : this.#fresh.shift() ?? this.#others.shift()
   }
 }

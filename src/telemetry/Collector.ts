@@ -28,15 +28,16 @@ export const layer = (options: CollectorOptions): Layer.Layer<HttpClient.HttpCli
     HttpClient.HttpClient,
     Effect.map(HttpClient.HttpClient, (client) => {
       const underWay = new Map<string, number>()
+      /** Signals of which the latest batch was not taken. */
+      const refused = new Set<string>()
       const change = (signal: string, by: number) =>
         Effect.sync(() => underWay.set(signal, (underWay.get(signal) ?? 0) + by))
 
       return HttpClient.transform(client, (send, request) => {
         const signal = request.url.slice(request.url.lastIndexOf("/") + 1)
         const exchange = taken(send, request, options).pipe(
-          Effect.tapError(({ message }) =>
-            Effect.zipRight(drop(signal), Effect.logDebug("telemetry not taken", message))
-          )
+          Effect.tapError(({ message }) => Effect.zipRight(drop(signal), tellOfLoss(refused, signal, message))),
+          Effect.tap(() => tellOfReturn(refused, signal))
         )
         return Effect.suspend(() =>
           (underWay.get(signal) ?? 0) >= underWayMax
@@ -47,6 +48,19 @@ export const layer = (options: CollectorOptions): Layer.Layer<HttpClient.HttpCli
       })
     })
   )
+
+/** Once, however long it lasts. */
+const tellOfLoss = (refused: Set<string>, signal: string, reason: string): Effect.Effect<void> => {
+  if (refused.has(signal)) return Effect.logDebug("telemetry is not taken", { signal, reason })
+  refused.add(signal)
+  return Effect.logWarning("the collector does not take telemetry: what is for it is lost until it does", {
+    signal,
+    reason
+  })
+}
+
+const tellOfReturn = (refused: Set<string>, signal: string): Effect.Effect<void> =>
+  refused.delete(signal) ? Effect.logInfo("the collector takes telemetry again", { signal }) : Effect.void
 
 const drop = (signal: string) => Metric.increment(Metric.tagged(Metrics.exportsDropped, "signal", signal))
 

@@ -14,6 +14,7 @@ import * as Logger from "effect/Logger"
 import type * as LogLevel from "effect/LogLevel"
 import type * as Scope from "effect/Scope"
 import * as Logs from "./Logs.ts"
+import { version } from "./Version.ts"
 
 export interface LogExportOptions {
   readonly url: string
@@ -38,22 +39,26 @@ export const make = (
     const clock = yield* Effect.clock
     const runFork = yield* FiberSet.makeRuntime<never>()
     const resource = yield* OtlpResource.fromConfig(options.resource)
-    const request = HttpClientRequest.post(options.url, { headers: options.headers })
+    const request = HttpClientRequest.post(options.url, {
+      headers: { "user-agent": `deeper-hub-webhooks/${version}`, ...options.headers }
+    })
     const scope = JSON.stringify({ name: OtlpResource.unsafeServiceName(resource) })
     const before = `{"resourceLogs":[{"resource":${
       JSON.stringify(resource)
     },"scopeLogs":[{"scope":${scope},"logRecords":[`
     let records: Array<string> = []
     let leftAloneUntil = 0
+    const isLeftAlone = (): boolean => clock.unsafeCurrentTimeMillis() < leftAloneUntil
 
     const send = Effect.suspend(() => {
-      if (records.length === 0) return Effect.void
+      if (records.length === 0 || isLeftAlone()) return Effect.void
       const body = HttpBody.text(`${before}${records.join(",")}]}]}]}`, "application/json")
       records = []
       return client.execute(HttpClientRequest.setBody(request, body)).pipe(
-        Effect.catchAll(() =>
+        Effect.catchAllCause(() =>
           Effect.sync(() => {
             leftAloneUntil = clock.unsafeCurrentTimeMillis() + leftAloneMs
+            records = []
           })
         ),
         Effect.withTracerEnabled(false)
@@ -63,7 +68,7 @@ export const make = (
     yield* Effect.addFinalizer(() => Effect.timeoutOption(Effect.interruptible(send), options.shutdownTimeout))
     yield* Effect.forkScoped(Effect.forever(Effect.delay(send, options.exportInterval)))
     return Logger.make((said) => {
-      if (clock.unsafeCurrentTimeMillis() < leftAloneUntil) return
+      if (isLeftAlone()) return
       records.push(recordOf(said))
       if (records.length >= options.maxBatchSize) runFork(send)
     })
@@ -85,10 +90,13 @@ const recordOf = (options: Logger.Logger.Options<unknown>): string => {
 }
 
 /** `AnyValue` of the common data model. */
-const valueOf = (value: unknown): string =>
-  typeof value === "string"
-    ? `{"stringValue":${JSON.stringify(value)}}`
-    : JSON.stringify(OtlpResource.unknownToAttributeValue(value))
+const valueOf = (value: unknown): string => {
+  if (typeof value === "string") return `{"stringValue":${JSON.stringify(value)}}`
+  if (typeof value !== "number") return JSON.stringify(OtlpResource.unknownToAttributeValue(value))
+  if (Number.isSafeInteger(value)) return `{"intValue":${value}}`
+  // As the JSON of protobuf has it.
+  return `{"doubleValue":${Number.isFinite(value) ? value : `"${String(value)}"`}}`
+}
 
 /** `SeverityNumber` of the log data model. */
 const severities: Readonly<Record<string, number>> = { Trace: 1, Debug: 5, Info: 9, Warning: 13, Error: 17, Fatal: 21 }

@@ -12,7 +12,9 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
+import * as Record from "effect/Record"
 import * as Tracer from "effect/Tracer"
+import * as Tracing from "./Tracing.ts"
 
 export const formats = ["auto", "json", "pretty"] as const
 export type Format = typeof formats[number]
@@ -59,7 +61,7 @@ export const read = (record: Logger.Logger.Options<unknown>): Said => {
 const said = ({ annotations, cause, context, message }: Logger.Logger.Options<unknown>): Said => {
   const texts: Array<string> = []
   const fields: Fields = {}
-  for (const [key, value] of annotations) fields[key] = Inspectable.toJSON(value)
+  for (const [key, value] of annotations) fields[key] = told(value)
   for (const part of Array.isArray(message) ? message : [message]) add(fields, texts, part)
   if (!Cause.isEmpty(cause)) fields["error"] = Cause.pretty(cause, { renderErrorCause: true })
   return { text: texts.join(" "), fields, span: spanOf(context) }
@@ -77,14 +79,18 @@ export const json = Logger.make<unknown, string>((options) => {
   })
 })
 
-/** Few facts hold themselves: those that do are found out, at several times the price, when one is. */
+/** Most records hold nothing that may hold itself, or a secret: they are written at a fraction of the price. */
 const line = (record: Fields): string => {
+  if (Object.values(record).every(isPlain)) return JSON.stringify(record)
   try {
-    return JSON.stringify(record)
-  } catch {
     return Inspectable.stringifyCircular(record)
+  } catch {
+    // A BigInt deep within: what cannot be written in JSON is written as text.
+    return JSON.stringify(Record.map(record, (value) => isPlain(value) ? value : Inspectable.toStringUnknown(value)))
   }
 }
+
+const isPlain = (value: unknown): boolean => typeof value !== "object" || value === null
 
 /** Objects are facts and stand beside the message; an error is told as one. */
 const add = (fields: Fields, texts: Array<string>, part: unknown): void => {
@@ -110,7 +116,7 @@ const isFacts = (part: unknown): part is object =>
 const spanOf = (context: FiberRefs.FiberRefs): Tracer.AnySpan | null => {
   const services = FiberRefs.getOrDefault(context, FiberRef.currentContext)
   const span = Option.getOrNull(Context.getOption(services, Tracer.ParentSpan))
-  return span !== null && span.sampled && span.traceId.length === 32 ? span : null
+  return span !== null && span.sampled && Tracing.hasIds(span) ? span : null
 }
 
 let waiting = ""

@@ -48,7 +48,9 @@ export const retriesScheduled = Metric.counter(name("retries.scheduled.count"), 
   incremental: true
 })
 
-export const queueDepth = Metric.gauge(name("queue.depth"), { description: "Leased deliveries that wait for their turn" })
+export const queueDepth = Metric.gauge(name("queue.depth"), {
+  description: "Leased deliveries that wait for their turn"
+})
 
 export const inflight = Metric.gauge(name("inflight"), { description: "Attempts under way" })
 

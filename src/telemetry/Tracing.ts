@@ -69,13 +69,13 @@ const native = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 export const sampled = (tracer: Tracer.Tracer, sampling: Sampling): Tracer.Tracer => {
   const decide = decision(sampling)
   return Tracer.make({
+    context: tracer.context,
     span: (name, parent, context, links, startTime, kind, options) => {
       const above = Option.filter(parent, hasIds)
       return isRecorded(decide, name, above, links)
         ? tracer.span(name, above, context, links, startTime, kind, options)
         : new Unrecorded(name, above, context, startTime, kind)
-    },
-    context: tracer.context
+    }
   })
 }
 
@@ -107,7 +107,7 @@ const decision = ({ ratio, sampler }: Sampling): Decide => {
 const shareOf = (traceId: string): number => Number.parseInt(traceId.slice(-13), 16) / 2 ** 52
 
 /** Some programs send zeros or shorter ids; collectors refuse them. */
-const hasIds = ({ spanId, traceId }: Tracer.AnySpan): boolean =>
+export const hasIds = ({ spanId, traceId }: Tracer.AnySpan): boolean =>
   /^(?!0{32})[0-9a-f]{32}$/.test(traceId) && /^(?!0{16})[0-9a-f]{16}$/.test(spanId)
 
 const randomId = (): string => randomUUID().replaceAll("-", "")

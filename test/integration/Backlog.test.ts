@@ -1,4 +1,4 @@
-/** What is due for some, however much, keeps fresh events for others from nobody. */
+/** However much is due for some webhooks, what is published for another does not wait behind it. */
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, layer, vi } from "@effect/vitest"
 import { Effect, Queue } from "effect"
@@ -52,6 +52,7 @@ layer(Service.layer({ LOG_LEVEL: "Error" }), { timeout: "2 minutes", excludeTest
           passed.push(ofBacklog.received.length - before)
         }
         assert.isBelow(ofBacklog.received.length, due, "there was a backlog all the time")
+        // Six and more times as many stood in line where claims filled every place.
         const median = passed.toSorted((a, b) => a - b)[Math.floor(fresh / 2)] ?? due
         assert.isBelow(median, 200, String(passed))
       }))

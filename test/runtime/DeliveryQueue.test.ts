@@ -72,6 +72,21 @@ describe("DeliveryQueue", () => {
       assert.deepStrictEqual(released, [offered.slice(2).map(({ delivery }) => delivery)])
     }))
 
+  it.effect("gives back on demand what waits, and hands over what comes after", () =>
+    Effect.gen(function*() {
+      const offered = yield* Effect.replicateEffect(leased(), 6)
+      const released = yield* givenBack(Effect.gen(function*() {
+        const queue = yield* DeliveryQueue
+        yield* queue.offerAll(offered)
+        yield* queue.giveBack
+        assert.strictEqual(yield* queue.depth, 0)
+        const later = yield* leased()
+        yield* queue.offerAll([later])
+        assert.strictEqual(yield* queue.take, later)
+      }))
+      assert.deepStrictEqual(released, [offered.map(({ delivery }) => delivery)])
+    }))
+
   it.effect("asks nothing of the database when it is empty at the end", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* givenBack(Effect.void), [])

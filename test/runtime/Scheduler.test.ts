@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Queue, Ref, TestClock } from "effect"
+import { Effect, Metric, Queue, Ref, TestClock } from "effect"
 import * as Ids from "../../src/domain/Ids.ts"
 import type { DueWebhooks } from "../../src/persistence/DueWebhooks.ts"
 import { DeliveryQueue } from "../../src/runtime/DeliveryQueue.ts"
+import * as Metrics from "../../src/telemetry/Metrics.ts"
 import { Signal } from "../../src/telemetry/Signals.ts"
-import { claimed } from "../support/Deliveries.ts"
+import { claimed, leased } from "../support/Deliveries.ts"
 import {
   attemptEnded,
   backlog,
@@ -61,6 +62,19 @@ describe("Scheduler", () => {
       }).pipe(Effect.provide(layer))
     }))
 
+  it.scoped("counts that a circuit came to be half open: its probe was claimed", () =>
+    Effect.gen(function*() {
+      const probe = yield* claimed({ probe: true, url: "https://probed.example/hook" })
+      const { claims, layer } = yield* scheduler(() => Effect.succeed([probe]))
+      yield* Effect.gen(function*() {
+        yield* workFor(probe.webhookId)
+        yield* Queue.take(claims)
+        yield* settled
+        const ofHost = Metric.tagged(Metrics.circuitChanges, "webhook_url_host", Metrics.hostTag("probed.example"))
+        assert.strictEqual((yield* Metric.value(Metric.tagged(ofHost, "new_state", "half_open"))).count, 1)
+      }).pipe(Effect.provide(layer))
+    }))
+
   it.scoped("goes on claiming for a webhook that gave all it was asked for, up to what it may hold", () =>
     Effect.gen(function*() {
       const { claims, layer } = yield* scheduler(backlog, {}, { places: 8_000, perWebhook: 100 })
@@ -71,7 +85,7 @@ describe("Scheduler", () => {
         assert.deepStrictEqual(first.webhooks.map(({ most }) => most), [85, 85, 85], "a share of 256")
         const queue = yield* DeliveryQueue
         yield* Effect.replicateEffect(queue.take, 255)
-        yield* onePoll
+        yield* TestClock.adjust("10 millis")
         const second = yield* Queue.take(claims)
         assert.deepStrictEqual(named(second), webhooks)
         assert.deepStrictEqual(second.webhooks.map(({ most }) => most), [15, 15, 15])
@@ -112,13 +126,24 @@ describe("Scheduler", () => {
         assert.strictEqual(yield* Queue.size(claims), 1)
         assert.strictEqual(yield* queue.inLine, 256)
         yield* Effect.replicateEffect(queue.take, 127)
-        yield* Effect.forEach(webhooks.slice(0, 1), attemptEnded)
-        yield* settled
+        yield* TestClock.adjust("20 millis")
         assert.strictEqual(yield* Queue.size(claims), 1)
         yield* queue.take
-        yield* Effect.forEach(webhooks.slice(0, 1), attemptEnded)
-        yield* settled
+        yield* TestClock.adjust("10 millis")
         assert.strictEqual(yield* Queue.size(claims), 2)
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.scoped("claims however many fresh deliveries wait for their turn", () =>
+    Effect.gen(function*() {
+      const { claims, layer } = yield* scheduler(() => nothing)
+      yield* Effect.gen(function*() {
+        const queue = yield* DeliveryQueue
+        yield* queue.offerAll(yield* Effect.replicateEffect(leased(), 1_000))
+        const webhooks = yield* someWebhooks(3)
+        yield* workFor(...webhooks)
+        assert.deepStrictEqual(named(yield* Queue.take(claims)), webhooks)
+        yield* queue.giveBack
       }).pipe(Effect.provide(layer))
     }))
 

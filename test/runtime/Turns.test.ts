@@ -54,8 +54,8 @@ describe("Turns", () => {
       turns.remember(well, true)
       turns.remember(failing, false)
       for (const name of ["a", "b", "c", "d"]) turns.add(name, { webhookId: well, isFresh: true })
-      turns.add("e", { webhookId: failing, isFresh: true })
       for (const name of ["f", "g", "h", "i", "j"]) turns.add(name, { webhookId: well, isFresh: true })
+      turns.add("e", { webhookId: failing, isFresh: true })
       yield* turnOfTheLoop
       yield* turnOfTheLoop
       assert.deepStrictEqual(begun, ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"])
@@ -105,7 +105,7 @@ describe("Turns", () => {
         for (const webhookId of [failing, well, well, well]) turns.add("one", { webhookId, isFresh })
       }
       assert.lengthOf(begun, 4)
-      assert.deepStrictEqual([turns.size, turns.inLine], [4, 3])
+      assert.deepStrictEqual([turns.size, turns.inLine], [4, 0])
       assert.lengthOf(turns.giveUp(), 4)
       yield* turnOfTheLoop
       assert.lengthOf(begun, 4)

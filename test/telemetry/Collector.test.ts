@@ -1,5 +1,8 @@
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Metric, Option, Queue, Redacted } from "effect"
+import { Duration, Effect, Layer, Logger, Metric, Option, Queue, Redacted } from "effect"
+import * as Collector from "../../src/telemetry/Collector.ts"
 import * as Metrics from "../../src/telemetry/Metrics.ts"
 import * as Telemetry from "../../src/telemetry/Telemetry.ts"
 import { eventually, soon } from "../support/Eventually.ts"
@@ -57,6 +60,28 @@ describe("A collector", () => {
       }),
     30_000
   )
+
+  it.scopedLive("that takes nothing is told of once, and once when it takes some again", () =>
+    Effect.gen(function*() {
+      const receiver = yield* ScriptedReceiver.make([{ status: 400 }, { status: 400 }, { status: 200 }])
+      const said: Array<string> = []
+      const collecting = Logger.make(({ logLevel, message }) =>
+        void said.push(`${logLevel.label} ${String(Array.isArray(message) ? message[0] : message)}`)
+      )
+      yield* Effect.gen(function*() {
+        const client = yield* HttpClient.HttpClient
+        yield* Effect.replicateEffect(Effect.ignore(client.post(receiver.url("/v1/traces"))), 4)
+      }).pipe(
+        Effect.provide(Layer.merge(
+          Collector.layer({ timeout: Duration.minutes(1) }).pipe(Layer.provide(NodeHttpClient.layerUndici)),
+          Logger.replace(Logger.defaultLogger, collecting)
+        ))
+      )
+      assert.deepStrictEqual(said, [
+        "WARN the collector does not take telemetry: what is for it is lost until it does",
+        "INFO the collector takes telemetry again"
+      ])
+    }))
 
   it.scopedLive("that is busy for a moment is asked again", () =>
     Effect.gen(function*() {

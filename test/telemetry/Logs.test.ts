@@ -1,3 +1,4 @@
+import * as Headers from "@effect/platform/Headers"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, Redacted, Tracer } from "effect"
 import * as Logs from "../../src/telemetry/Logs.ts"
@@ -49,5 +50,22 @@ describe("A log record in JSON", () => {
       assert.match(failed.error, /no\nway/)
       assert.match(died.error, /a bug/)
       assert.deepInclude(secret, { message: "secret 12", key: "<redacted>" })
+    }))
+
+  it.effect("is written whatever it holds: a BigInt, itself, a secret within", () =>
+    Effect.gen(function*() {
+      const circle: Record<string, unknown> = { name: "round" }
+      circle["self"] = circle
+      const headers = Headers.fromInput({ authorization: "Bearer s3cret", accept: "*/*" })
+      const [whole, deep, round, within] = yield* logged(Effect.all([
+        Effect.annotateLogs(Effect.log("whole", { size: 12n }), "count", 13n),
+        Effect.log("deep", { sizes: [12n], other: 1 }),
+        Effect.log("round", { circle }),
+        Effect.log("within", { request: { headers } })
+      ]))
+      assert.deepInclude(whole, { message: "whole", size: "12", count: "13" })
+      assert.deepInclude(deep, { message: "deep", other: 1 })
+      assert.deepInclude(round, { circle: { name: "round" } })
+      assert.notInclude(JSON.stringify(within), "s3cret")
     }))
 })
