@@ -1,7 +1,7 @@
 /**
- * Log records over OTLP (OTLP 1.9, "OTLP/HTTP", in JSON). There is one for each attempt, so each becomes text as it is
- * said: what waits for its batch costs no collection of garbage, and a batch is its texts put together. A `LogRecord` by
- * the library's own logger, kept as objects until then, cost three times as much.
+ * Log records over OTLP (OTLP 1.9, "OTLP/HTTP", in JSON). There is one for each event and each attempt, so each becomes
+ * text as it is said, and a batch is its texts put together. The library's own logger makes some thirty objects of each and
+ * keeps them until then, for about twice the price.
  */
 import * as OtlpResource from "@effect/opentelemetry/OtlpResource"
 import * as HttpBody from "@effect/platform/HttpBody"
@@ -74,7 +74,7 @@ export const make = (
     })
   })
 
-/** Written piece by piece: what is made of objects first costs twice as much. */
+/** `LogRecord` of the log data model, piece by piece: no object is made only to be written. */
 const recordOf = (options: Logger.Logger.Options<unknown>): string => {
   const { fields, span, text } = Logs.read(options)
   const time = `"${options.date.getTime()}000000"`
