@@ -201,35 +201,35 @@ export const AppConfig = Config.all({
   requestTimeout: seconds("WEBHOOKS_REQUEST_TIMEOUT_SECONDS", 1, 300, 30),
   requestsMax: integer("WEBHOOKS_MAX_CONCURRENT_REQUESTS", 1, 65_536, 1_024),
   rateLimit: Config.all({
-    perSecond: integer("PER_SECOND", 0, 1_000_000, 1_000),
-    burst: integer("BURST", 1, 1_000_000, 2_000)
-  }).pipe(Config.nested("WEBHOOKS_RATE_LIMIT")),
+    perSecond: integer("WEBHOOKS_RATE_LIMIT_PER_SECOND", 0, 1_000_000, 1_000),
+    burst: integer("WEBHOOKS_RATE_LIMIT_BURST", 1, 1_000_000, 2_000)
+  }),
   idempotencyTtl: Config.map(integer("WEBHOOKS_IDEMPOTENCY_TTL_HOURS", 1, 720, 24), Duration.hours),
   retentionDays: integer("WEBHOOKS_CLEANUP_WORKER_EVENT_LOG_RETENTION_DAYS", 1, 3_650, 30),
   retryPolicy: Config.all({
-    maxAttempts: integer("MAX_ATTEMPTS", 1, 20, 5),
-    baseDelayMs: Config.map(decimal("BASE_DELAY_SECONDS", 0.01, 86_400, 10), (s) => s * 1_000),
-    maxDelayMs: Config.map(decimal("MAX_DELAY_SECONDS", 0.01, 604_800, 43_200), (s) => s * 1_000),
-    backoffFactor: decimal("BACKOFF_FACTOR", 1, 100, 6)
-  }).pipe(Config.nested("WEBHOOKS_RETRY_POLICY")),
+    maxAttempts: integer("WEBHOOKS_RETRY_POLICY_MAX_ATTEMPTS", 1, 20, 5),
+    baseDelayMs: Config.map(decimal("WEBHOOKS_RETRY_POLICY_BASE_DELAY_SECONDS", 0.01, 86_400, 10), (s) => s * 1_000),
+    maxDelayMs: Config.map(decimal("WEBHOOKS_RETRY_POLICY_MAX_DELAY_SECONDS", 0.01, 604_800, 43_200), (s) => s * 1_000),
+    backoffFactor: decimal("WEBHOOKS_RETRY_POLICY_BACKOFF_FACTOR", 1, 100, 6)
+  }),
   dispatcher: Config.all({
-    concurrency: integer("CONCURRENCY", 1, 4_096, 1_024),
-    concurrencyPerWebhook: integer("CONCURRENCY_PER_WEBHOOK", 1, 1_024, 64),
-    leaseSeconds: integer("LEASE_SECONDS", 6, 300, 30),
-    pollIntervalMs: integer("POLL_INTERVAL_MS", 50, 60_000, 1_000)
-  }).pipe(Config.nested("WEBHOOKS_DISPATCHER")),
+    concurrency: integer("WEBHOOKS_DISPATCHER_CONCURRENCY", 1, 4_096, 1_024),
+    concurrencyPerWebhook: integer("WEBHOOKS_DISPATCHER_CONCURRENCY_PER_WEBHOOK", 1, 1_024, 64),
+    leaseSeconds: integer("WEBHOOKS_DISPATCHER_LEASE_SECONDS", 6, 300, 30),
+    pollIntervalMs: integer("WEBHOOKS_DISPATCHER_POLL_INTERVAL_MS", 50, 60_000, 1_000)
+  }),
   autoDeactivation: Config.all({
-    enabled: flag("ENABLED", true),
-    failureThreshold: integer("FAILURE_THRESHOLD", 1, 1_000_000, 20),
-    minFailingMinutes: integer("MIN_FAILING_MINUTES", 0, 10_080, 15)
-  }).pipe(Config.nested("WEBHOOKS_AUTO_DEACTIVATION")),
+    enabled: flag("WEBHOOKS_AUTO_DEACTIVATION_ENABLED", true),
+    failureThreshold: integer("WEBHOOKS_AUTO_DEACTIVATION_FAILURE_THRESHOLD", 1, 1_000_000, 20),
+    minFailingMinutes: integer("WEBHOOKS_AUTO_DEACTIVATION_MIN_FAILING_MINUTES", 0, 10_080, 15)
+  }),
   healthCheckInterval: Config.map(integer("WEBHOOKS_HEALTH_CHECK_INTERVAL_MINUTES", 0, 10_080, 15), Duration.minutes),
   alerts: Config.all({
     // Below half a second nobody looks: `is_slow` of the webhooks.
-    latencyMs: integer("LATENCY_MS", 500, 20_000, 2_000),
-    certificateDays: integer("CERTIFICATE_DAYS", 0, 365, 14),
-    secretDays: integer("SECRET_DAYS", 0, 365, 7)
-  }).pipe(Config.nested("WEBHOOKS_ALERTS")),
+    latencyMs: integer("WEBHOOKS_ALERTS_LATENCY_MS", 500, 20_000, 2_000),
+    certificateDays: integer("WEBHOOKS_ALERTS_CERTIFICATE_DAYS", 0, 365, 14),
+    secretDays: integer("WEBHOOKS_ALERTS_SECRET_DAYS", 0, 365, 7)
+  }),
   mail,
   nameServers: list("WEBHOOKS_DNS_SERVERS", NameServer, []),
   url: Config.all({
