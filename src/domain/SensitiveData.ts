@@ -71,17 +71,25 @@ const isArray = (value: Json): value is ReadonlyArray<Json> => Array.isArray(val
 
 type Paths = ReadonlyArray<ReadonlyArray<string>>
 
+/** What has nothing to hide is the same afterwards, not a copy: that is most of what is published. */
 const redact = (value: Json, paths: Paths): Json => {
-  if (isArray(value)) return value.map((item) => redact(item, paths))
+  if (typeof value !== "object" || value === null) return value
+  if (isArray(value)) {
+    const items = value.map((item) => redact(item, paths))
+    return items.some((item, i) => item !== value[i]) ? items : value
+  }
   if (!isObject(value)) return value
-  const filtered: Record<string, Json> = Object.create(null)
+  let filtered: Record<string, Json> | null = null
   for (const key of Object.keys(value)) {
     const member = value[key] ?? null
     const below = paths.length === 0
       ? paths
       : paths.filter(([head]) => head === key || head === "*").map(([, ...rest]) => rest)
     const here = isSensitive(key) || below.some((rest) => rest.length === 0)
-    filtered[key] = here && member !== null ? redacted : redact(member, below)
+    const kept = here && member !== null ? redacted : redact(member, below)
+    if (kept === member) continue
+    filtered ??= Object.assign<Record<string, Json>, typeof value>(Object.create(null), value)
+    filtered[key] = kept
   }
-  return filtered
+  return filtered ?? value
 }

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as String from "effect/String"
-import type { FieldDef, Pool, QueryResult } from "pg"
+import type { Pool, QueryArrayResult } from "pg"
 import * as Tracing from "../telemetry/Tracing.ts"
 
 type Run = <A extends object>(statement: Statement<A>) => Effect.Effect<ReadonlyArray<A>, SqlError>
@@ -21,15 +21,12 @@ export class DirectQuery extends Context.Reference<DirectQuery>()("deeper-hub-we
   defaultValue: (): Run => (statement) => statement
 }) {}
 
-/** Of a result, what each column is called in a row and here: found once, not at each row. */
-const namesOf = (fields: ReadonlyArray<FieldDef>) =>
-  fields.map(({ name }) => [name, String.snakeToCamel(name)] as const)
-
-const renamed = <A extends object>({ fields, rows }: QueryResult<Record<string, unknown>>): ReadonlyArray<A> => {
-  const names = namesOf(fields)
+/** Rows come as lists of values: as objects of the driver's they would be made twice. */
+const named = <A extends object>({ fields, rows }: QueryArrayResult<Array<unknown>>): ReadonlyArray<A> => {
+  const names = fields.map(({ name }) => String.snakeToCamel(name))
   return rows.map((row) => {
     const made: Record<string, unknown> = {}
-    for (const [name, ours] of names) made[ours] = row[name]
+    for (let i = 0; i < names.length; i++) made[names[i] ?? ""] = row[i]
     return made as A
   })
 }
@@ -46,10 +43,11 @@ export const make = (pool: Pool): Run => (statement) =>
       // The pool's own `query` would close the connection of every statement that is refused.
       pool.connect((cause, client, release) => {
         if (client === undefined) return resume(failed(cause))
-        client.query(text, values as Array<unknown>, (cause: Error | undefined, result) => {
+        const asked = { text, values: values as Array<unknown>, rowMode: "array" } as const
+        client.query<Array<unknown>>(asked, (cause: Error | undefined, result) => {
           release()
           // Where it failed there is no result, whatever the types say.
-          resume(cause instanceof Error ? failed(cause) : Effect.succeed(renamed(result)))
+          resume(cause instanceof Error ? failed(cause) : Effect.succeed(named(result)))
         })
       })
     )

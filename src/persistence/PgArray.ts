@@ -6,23 +6,14 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Fragment } from "@effect/sql/Statement"
 
 /** Of numbers, booleans and UUIDs, which need no quotes and are never empty. */
-export const plain = (items: ReadonlyArray<number | boolean | string | null>): string => {
-  let text = ""
-  for (const item of items) text += text === "" ? item ?? "NULL" : `,${item ?? "NULL"}`
-  return `{${text}}`
-}
+export const plain = (items: ReadonlyArray<number | boolean | string | null>): string =>
+  `{${items.map((item) => item ?? "NULL").join()}}`
 
 const special = /["\\]/
 
 /** Of any texts. */
-export const quoted = (items: ReadonlyArray<string | null>): string => {
-  let text = ""
-  for (const item of items) {
-    const next = item === null ? "NULL" : quote(item)
-    text += text === "" ? next : `,${next}`
-  }
-  return `{${text}}`
-}
+export const quoted = (items: ReadonlyArray<string | null>): string =>
+  `{${items.map((item) => item === null ? "NULL" : quote(item)).join()}}`
 
 const quote = (item: string): string => `"${special.test(item) ? item.replace(/["\\]/g, "\\$&") : item}"`
 

@@ -22,8 +22,23 @@ const nameOf = (text: string): string | undefined => {
   return name
 }
 
-/** `pg` has eight ways to call `query`. This is the one that statements with parameters take; all others pass. */
-type Query = (text: unknown, values?: unknown, callback?: unknown) => unknown
+/** `pg` has eight ways to call `query`. These are the two that statements with parameters take; all others pass. */
+type Query = (asked: unknown, values?: unknown, callback?: unknown) => unknown
+
+interface Asked {
+  readonly text: string
+  readonly values: ReadonlyArray<unknown>
+  /** Each row as a list of its values. */
+  readonly rowMode?: "array"
+}
+
+const askedOf = (asked: unknown, values: unknown): Asked | null => {
+  const found = typeof asked === "string" ? { text: asked, values } : asked
+  return typeof found === "object" && found !== null && "text" in found && typeof found.text === "string" &&
+      "values" in found && Array.isArray(found.values) && found.values.length > 0
+    ? found as Asked
+    : null
+}
 
 type Callback = (error: (Error & { readonly code?: string }) | null, result: unknown) => void
 
@@ -44,17 +59,17 @@ export const prepare = (client: PoolClient): void => {
   let generation = 0
 
   const prepared: Query = (text, values, callback) => {
-    if (typeof text !== "string" || !Array.isArray(values) || values.length === 0 || !isCallback(callback)) {
-      return query(text, values, callback)
-    }
-    const name = nameOf(text)
+    const asked = askedOf(text, values)
+    const told = isCallback(values) ? values : callback
+    if (asked === null || !isCallback(told)) return query(text, values, callback)
+    const name = nameOf(asked.text)
     if (name === undefined) return query(text, values, callback)
     const answer: Callback = (error, result) => {
       if (error?.code === planChanged) generation += 1
-      callback(error, result)
+      told(error, result)
     }
-    const statement = { name: `${name}_${generation}`, text, values }
-    return text.includes(onePlanMark) ? onePlan(query, statement, answer) : query(statement, answer)
+    const statement = { ...asked, name: `${name}_${generation}` }
+    return asked.text.includes(onePlanMark) ? onePlan(query, statement, answer) : query(statement, answer)
   }
   client.query = prepared as typeof client.query
 }

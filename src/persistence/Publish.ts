@@ -93,14 +93,15 @@ const requestColumns = (sql: SqlClient, requests: ReadonlyArray<PublishRequest>)
   ) AS t (client_id, key, request_hash, target, is_notice, about, nth)`
 
 const eventColumns = (sql: SqlClient, requests: ReadonlyArray<PublishRequest>): Fragment => {
-  const events = requests.flatMap(({ events }, nth) => events.map((event) => ({ ...event, nth })))
+  const events = requests.flatMap(({ events }) => events)
+  const requestOf = requests.flatMap(({ events }, nth) => events.map(() => nth))
   return sql`unnest(
     ${PgArray.plain(events.map(({ id }) => toUuid(id)))}::uuid[],
     ${PgArray.quoted(events.map(({ eventType }) => eventType))}::text[],
     ${PgArray.joined(sql, events.map(({ body }) => body))},
     ${PgArray.quoted(events.map(({ occurredAt }) => DateTime.formatIso(occurredAt)))}::timestamptz[],
     ${PgArray.quoted(events.map(({ traceparent }) => traceparent ?? null))}::text[],
-    ${PgArray.plain(events.map(({ nth }) => nth))}::int[]
+    ${PgArray.plain(requestOf)}::int[]
   ) WITH ORDINALITY AS t (id, event_type, body, occurred_at, traceparent, nth, position)`
 }
 
@@ -227,50 +228,53 @@ const committedOf = (
   }
   const leased: Array<ClaimedDelivery> = []
   const stored = requests.map(({ clientId, events }) => {
-    const found = events.map((event) => ({ event, rows: byEvent.get(toUuid(event.id)) ?? [] }))
-    if (found[0]?.rows.length === 0) return Option.none()
-    if (lease !== null) {
-      for (const { event, rows } of found) {
-        for (const row of rows) {
-          const sender = row.isLeased === true ? senders.get(row.webhookId ?? "") : undefined
-          if (sender !== undefined) leased.push(...leasedOf(clientId, event, row, sender, lease.token))
-        }
+    const found: Found = { published: [], waiting: [], circuitOpen: [] }
+    for (const event of events) {
+      const rows = byEvent.get(toUuid(event.id))
+      // Of a request whose key was used before there are no rows at all.
+      if (rows === undefined) return Option.none()
+      const deliveries: Array<Published["deliveries"][number]> = []
+      for (const row of rows) {
+        const delivery = deliveryOf(row)
+        if (delivery === null) continue
+        deliveries.push(delivery)
+        if (row.hold === "circuit") found.circuitOpen.push(delivery.webhookId)
+        if (row.isLeased !== true && row.hold === null) found.waiting.push(delivery.webhookId)
+        const sender = row.isLeased === true ? senders.get(row.webhookId ?? "") : undefined
+        const claimed = lease === null || sender === undefined
+          ? null
+          : claimedOf(clientId, event, delivery, sender, lease.token)
+        if (claimed !== null) leased.push(claimed)
       }
+      found.published.push({ eventId: event.id, deliveries })
     }
-    return Option.some(storedOf(found))
+    return Option.some(found)
   })
   return { stored, leased }
 }
 
-const storedOf = (
-  found: ReadonlyArray<{ readonly event: StorableEvent; readonly rows: ReadonlyArray<Row> }>
-): Stored => {
-  const waiting: Array<WebhookId> = []
-  const circuitOpen: Array<WebhookId> = []
-  const published = found.map(({ event, rows }): Published => ({
-    eventId: event.id,
-    deliveries: rows.flatMap(({ deliveryId, hold, isLeased, webhookId: uuid }) => {
-      if (deliveryId === null || uuid === null) return []
-      const webhookId = fromUuid("WebhookId", uuid)
-      if (isLeased !== true && hold === null) waiting.push(webhookId)
-      if (hold === "circuit") circuitOpen.push(webhookId)
-      return [{ id: fromUuid("DeliveryId", deliveryId), webhookId }]
-    })
-  }))
-  return { published, waiting, circuitOpen }
+interface Found extends Stored {
+  readonly published: Array<Published>
+  readonly waiting: Array<WebhookId>
+  readonly circuitOpen: Array<WebhookId>
 }
 
-const leasedOf = (
+const deliveryOf = ({ deliveryId, webhookId }: Row): Published["deliveries"][number] | null =>
+  deliveryId === null || webhookId === null
+    ? null
+    : { id: fromUuid("DeliveryId", deliveryId), webhookId: fromUuid("WebhookId", webhookId) }
+
+/** As it would have been claimed; null where the row tells of no sender. */
+const claimedOf = (
   clientId: ClientId,
   { body, eventType, id: eventId, traceparent = null }: StorableEvent,
-  { deliveryId, webhookId }: Row,
+  { id, webhookId }: Published["deliveries"][number],
   { headersSealed, previousSecretSealed, retryCount, secretSealed, signatures, timeoutMs, url }: Row,
   leaseToken: string
-): ReadonlyArray<ClaimedDelivery> => {
-  if (deliveryId === null || webhookId === null) return []
-  if (retryCount === null || signatures === null || timeoutMs === null || url === null) return []
-  return [{
-    id: fromUuid("DeliveryId", deliveryId),
+): ClaimedDelivery | null => {
+  if (retryCount === null || signatures === null || timeoutMs === null || url === null) return null
+  return {
+    id,
     leaseToken,
     probe: false,
     attemptCount: 0,
@@ -279,7 +283,7 @@ const leasedOf = (
     eventType,
     body,
     traceparent,
-    webhookId: fromUuid("WebhookId", webhookId),
+    webhookId,
     clientId,
     url,
     signatures,
@@ -288,5 +292,5 @@ const leasedOf = (
     secretSealed,
     previousSecretSealed,
     headersSealed
-  }]
+  }
 }

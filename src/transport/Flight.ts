@@ -147,7 +147,11 @@ export class Flight implements Dispatcher.DispatchHandler {
   }
 }
 
-const joined = (headers: Record<string, string | Array<string> | undefined>): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : value ?? ""])
-  )
+const joined = (headers: Record<string, string | Array<string> | undefined>): Record<string, string> => {
+  const all: Record<string, string> = Object.create(null)
+  for (const name of Object.keys(headers)) {
+    const value = headers[name]
+    all[name] = Array.isArray(value) ? value.join(", ") : value ?? ""
+  }
+  return all
+}
