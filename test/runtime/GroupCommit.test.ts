@@ -56,13 +56,12 @@ const committing = (store: EventStore["Type"]) =>
     Layer.provide(Logger.remove(Logger.defaultLogger))
   )
 
-/** Two groups are under way and wait; what comes now is for the next. */
+/** A group is under way and waits; what comes now is for the next. */
 const occupied = (client: Ids.ClientId, groups: Ref.Ref<ReadonlyArray<number>>) =>
-  Effect.forEach([1, 2], (lane) =>
-    Effect.zipRight(
-      Effect.fork(Effect.flatMap(request(client), commit)),
-      eventually(Ref.get(groups), (sizes) => sizes.length === lane)
-    ), { discard: true })
+  Effect.zipRight(
+    Effect.fork(Effect.flatMap(request(client), commit)),
+    eventually(Ref.get(groups), (sizes) => sizes.length === 1)
+  )
 
 layer(Stores.layer, Stores.options)("group commit", (it) => {
   it.scoped("commits all who wait in one statement, each with its own answer", () =>
@@ -77,13 +76,30 @@ layer(Stores.layer, Stores.options)("group commit", (it) => {
         yield* Effect.yieldNow()
         yield* open
         const answers = yield* Effect.forEach(waiting, Fiber.join)
-        assert.deepStrictEqual(yield* Ref.get(groups), [1, 1, 3])
+        assert.deepStrictEqual(yield* Ref.get(groups), [1, 3])
         assert.deepStrictEqual(
           answers.map(({ published }) => published.map(({ eventId }) => eventId)),
           requests.map(({ events: [event] }) => [event.id])
         )
         const reached = answers.map(({ published: [one] }) => one?.deliveries.map(({ webhookId }) => webhookId))
         assert.deepStrictEqual(reached, [[webhook.id], [], [webhook.id]])
+      }).pipe(Effect.provide(committing(store)))
+    }))
+
+  it.scoped("begins a second group beside one under way, but not for a few", () =>
+    Effect.gen(function*() {
+      const client = yield* Rows.makeClient("many")
+      const { groups, open, store } = yield* gated
+      yield* Effect.gen(function*() {
+        yield* occupied(client, groups)
+        const waiting = yield* Effect.replicateEffect(Effect.fork(Effect.flatMap(request(client), commit)), 63)
+        yield* Effect.promise(() => new Promise(setImmediate))
+        assert.deepStrictEqual(yield* Ref.get(groups), [1])
+        const last = yield* Effect.fork(Effect.flatMap(request(client), commit))
+        yield* eventually(Ref.get(groups), (sizes) => sizes.length === 2)
+        assert.deepStrictEqual(yield* Ref.get(groups), [1, 64])
+        yield* open
+        yield* Effect.forEach([...waiting, last], Fiber.join)
       }).pipe(Effect.provide(committing(store)))
     }))
 
