@@ -10,6 +10,7 @@ import { ApiKey, Client } from "../domain/Client.ts"
 import { EmailAddress } from "../domain/EmailAddress.ts"
 import { ClientId, type KeyId, toUuid } from "../domain/Ids.ts"
 import * as Page from "../domain/Page.ts"
+import type { AtOnce } from "./AtOnce.ts"
 import { KeyUuid, Timestamp } from "./Columns.ts"
 import { PersistenceError } from "./Postgres.ts"
 import { ReadCache } from "./ReadCache.ts"
@@ -157,7 +158,7 @@ export class ClientStore extends Context.Tag("deeper-hub-webhooks/persistence/Cl
     id: ClientId,
     changes: ClientChanges
   ) => Effect.Effect<Option.Option<{ readonly before: Client; readonly after: Client }>, PersistenceError>
-  readonly exists: (id: ClientId) => Effect.Effect<boolean, PersistenceError>
+  readonly exists: (id: ClientId) => AtOnce<boolean, PersistenceError>
   readonly list: (page: Page.PageRequest) => Effect.Effect<Page.Page<Client>, PersistenceError>
   readonly insertKey: (key: typeof NewKey.Type) => Effect.Effect<ApiKey, PersistenceError>
   readonly listKeys: (client: ClientId, page: Page.PageRequest) => Effect.Effect<Page.Page<ApiKey>, PersistenceError>
@@ -168,7 +169,7 @@ export class ClientStore extends Context.Tag("deeper-hub-webhooks/persistence/Cl
   readonly liveKey: (
     id: KeyId,
     secretHash: Uint8Array
-  ) => Effect.Effect<Option.Option<Omit<LiveKey, "leftMs">>, PersistenceError>
+  ) => AtOnce<Option.Option<Omit<LiveKey, "leftMs">>, PersistenceError>
   /** Whether there is an operator's key that is neither revoked nor expired. */
   readonly hasOperator: Effect.Effect<boolean, PersistenceError>
   /** Revokes a key for good, and says whether it worked until now. None where the client has no such key. */

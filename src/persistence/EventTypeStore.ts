@@ -7,6 +7,7 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { EventType, EventTypeName } from "../domain/EventType.ts"
+import type { AtOnce } from "./AtOnce.ts"
 import { JsonFromText, Timestamp } from "./Columns.ts"
 import { PersistenceError, transaction } from "./Postgres.ts"
 import { ReadCache } from "./ReadCache.ts"
@@ -81,7 +82,7 @@ export class EventTypeStore extends Context.Tag("deeper-hub-webhooks/persistence
   /** Answers what is no more; none where there was no such entry. */
   readonly remove: (name: EventTypeName) => Effect.Effect<Option.Option<EventType>, PersistenceError>
   /** The paths to redact, of each type that has any. */
-  readonly sensitivePaths: Effect.Effect<SensitivePaths, PersistenceError>
+  readonly sensitivePaths: AtOnce<SensitivePaths, PersistenceError>
 }>() {
   static readonly layer = Layer.effect(
     this,

@@ -18,6 +18,7 @@ import type { LazyArg } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { type AtOnce, atOnce } from "./AtOnce.ts"
 import * as OwnConnection from "./OwnConnection.ts"
 import { afterCommit, PersistenceError } from "./Postgres.ts"
 
@@ -45,7 +46,7 @@ export interface Memory<A> {
     key: string,
     lookup: LazyArg<Effect.Effect<A, PersistenceError>>,
     keptMs: (answer: A) => number
-  ) => Effect.Effect<A, PersistenceError>
+  ) => AtOnce<A, PersistenceError>
 }
 
 export class ReadCache extends Context.Tag("deeper-hub-webhooks/persistence/ReadCache")<ReadCache, {
@@ -132,7 +133,7 @@ const makeMemory = <A>(scope: Scope.Scope, hears: () => boolean): Memory<A> & { 
 
   return {
     read: (key, lookup, keptMs) =>
-      Effect.withFiberRuntime((fiber) => {
+      atOnce((fiber) => {
         const context = fiber.getFiberRef(FiberRef.currentContext)
         if (!hears() || Option.isSome(Context.getOption(context, TransactionConnection))) return lookup()
         const now = monotonicMs(Context.get(fiber.currentDefaultServices, Clock.Clock))

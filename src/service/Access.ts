@@ -8,7 +8,9 @@ import * as Option from "effect/Option"
 import { allows, type Caller, type Permission, type Reach, reach } from "../domain/Client.ts"
 import { ClientId } from "../domain/Ids.ts"
 import { Forbidden, NotFound, type Resource } from "../domain/Refusal.ts"
+import { type AtOnce, atOnce, goOn } from "../persistence/AtOnce.ts"
 import { ClientStore } from "../persistence/ClientStore.ts"
+import type { PersistenceError } from "../persistence/Postgres.ts"
 
 export const defaultClient = ClientId.make("default")
 
@@ -38,17 +40,19 @@ export const found = (resource: Resource, id: string) => <A>(row: Option.Option<
 export const makeExisting = Effect.map(
   ClientStore,
   (clients) => (id: ClientId) =>
-    Effect.flatMap(
-      clients.exists(id),
-      (exists) => exists ? Effect.succeed(id) : Effect.fail(new NotFound({ resource: "client", id }))
+    atOnce((fiber) =>
+      goOn(
+        clients.exists(id).inFiber(fiber),
+        (exists) => exists ? Effect.succeed(id) : Effect.fail(new NotFound({ resource: "client", id }))
+      )
     )
 )
 
 /** The client that the caller acts for, and that exists. */
 export const makeKnownClient = Effect.map(
   makeExisting,
-  (existing) => (caller: Caller, named: ClientId | undefined) => {
+  (existing) => (caller: Caller, named: ClientId | undefined): AtOnce<ClientId, NotFound | PersistenceError> => {
     const client = clientFor(caller, named)
-    return Either.isLeft(client) ? Effect.fail(client.left) : existing(client.right)
+    return Either.isLeft(client) ? atOnce(() => Effect.fail(client.left)) : existing(client.right)
   }
 )

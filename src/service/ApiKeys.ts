@@ -12,6 +12,7 @@ import * as Ids from "../domain/Ids.ts"
 import type { ClientId, KeyId } from "../domain/Ids.ts"
 import type { Page, PageRequest } from "../domain/Page.ts"
 import type { Forbidden, NotFound } from "../domain/Refusal.ts"
+import { type AtOnce, atOnce, goOn } from "../persistence/AtOnce.ts"
 import { ClientStore } from "../persistence/ClientStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import { authorize, defaultClient, found, makeExisting } from "./Access.ts"
@@ -41,7 +42,7 @@ export class ApiKeys extends Context.Tag("deeper-hub-webhooks/service/ApiKeys")<
   readonly authenticate: (
     token: Redacted.Redacted,
     address: string | null
-  ) => Effect.Effect<Option.Option<Caller>, PersistenceError>
+  ) => AtOnce<Option.Option<Caller>, PersistenceError>
   /**
    * A new operator's key, made without a caller: for the first boot and the command line. `keep` has the token in its
    * hands before the key is valid, so no crash in between leaves a key that nobody knows.
@@ -94,19 +95,20 @@ const make = Effect.gen(function*() {
       const revoked = Effect.flatMap(store.revokeKey(client, key), found("api_key", key))
       yield* audit.record(caller, revoked, AuditChanges.keyRevoked(client, key))
     }),
-    authenticate: (token, address) => {
-      const [, id, secret] = tokenPattern.exec(Redacted.value(token)) ?? []
-      if (id === undefined || secret === undefined) return Effect.succeedNone
-      const presented = hash(secret)
-      return Effect.map(store.liveKey(`key_${id}` as KeyId, presented), (known) => {
-        // Compared with something on a miss too, so that the time tells nothing.
-        const matches = timingSafeEqual(presented, Option.match(known, { onNone: () => noHash, onSome: hashOf }))
-        return Option.filterMap(
-          known,
-          ({ clientId, id, role }) => matches ? Option.some({ keyId: id, clientId, role, address }) : Option.none()
-        )
-      })
-    },
+    authenticate: (token, address) =>
+      atOnce((fiber) => {
+        const [, id, secret] = tokenPattern.exec(Redacted.value(token)) ?? []
+        if (id === undefined || secret === undefined) return Effect.succeedNone
+        const presented = hash(secret)
+        return goOn(store.liveKey(`key_${id}` as KeyId, presented).inFiber(fiber), (known) => {
+          // Compared with something on a miss too, so that the time tells nothing.
+          const matches = timingSafeEqual(presented, Option.match(known, { onNone: () => noHash, onSome: hashOf }))
+          return Effect.succeed(Option.filterMap(
+            known,
+            ({ clientId, id, role }) => matches ? Option.some({ keyId: id, clientId, role, address }) : Option.none()
+          ))
+        })
+      }),
     issueOperator: (name, keep) =>
       Effect.zipRight(
         clients.ensure(system, defaultClient),

@@ -9,6 +9,7 @@ import { type EventTypeName, testType } from "../domain/EventType.ts"
 import type { ClientId, WebhookId } from "../domain/Ids.ts"
 import type { JsonObject } from "../domain/Json.ts"
 import { Conflict, type Forbidden, type Invalid, type NotFound, type TooLarge } from "../domain/Refusal.ts"
+import { type AtOnce, atOnce, goOn } from "../persistence/AtOnce.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import type { PublishRequest, Stored } from "../persistence/Publish.ts"
 import { WebhookStore } from "../persistence/WebhookStore.ts"
@@ -68,23 +69,25 @@ export const make = (limits: { readonly payloadBytesMax: number }) =>
     const verbs: Intake = {
       // The one that runs for every event: as few steps as there can be.
       publish: (caller, event, key) =>
-        Tracing.spanned("WebhookService.publish")(Effect.suspend((): Effect.Effect<Receipt, PublishRefused> => {
+        Tracing.spanned("WebhookService.publish", (fiber): Effect.Effect<Receipt, PublishRefused> => {
           const allowed = Either.flatMap(authorize(caller, "publish"), () => Publishing.refuseReserved([event]))
           if (Either.isLeft(allowed)) return Effect.fail(allowed.left)
-          return knownClient(caller, event.clientId).pipe(
-            Effect.flatMap((clientId) => commit(clientId, [event], { key, ...single })),
-            Effect.flatMap(only)
+          return goOn(
+            knownClient(caller, event.clientId).inFiber(fiber),
+            (clientId) => commit(clientId, [event], { key, ...single }, only).inFiber(fiber)
           )
-        })),
+        }),
       publishBatch: Effect.fn("WebhookService.publishBatch")(function*(caller, batch, key) {
         yield* authorize(caller, "publish")
         yield* Publishing.refuseReserved(batch)
         yield* Publishing.refuseMixedClients(batch)
         const clientId = yield* knownClient(caller, batch[0].clientId)
-        return yield* commit(clientId, batch, { key, kind: "batch", target: null, notice: null })
+        const asked = { key, kind: "batch", target: null, notice: null } as const
+        return yield* commit(clientId, batch, asked, Effect.succeed)
       }),
       notify: Effect.fn("WebhookService.notify")(function*(clientId, { about, ...event }, key) {
-        return yield* only(yield* commit(clientId, [event], { key, ...single, notice: { about } }))
+        const asked = { key, ...single, notice: { about } }
+        return yield* commit(clientId, [event], asked, only)
       }),
       test: Effect.fn("WebhookService.test")(function*(caller, id, { eventType, payload }) {
         yield* authorize(caller, "write")
@@ -94,7 +97,8 @@ export const make = (limits: { readonly payloadBytesMax: number }) =>
           eventType: eventType ?? testType,
           payload: payload ?? { message: "This is a test." }
         }
-        return yield* only(yield* commit(webhook.clientId, [event], { key: undefined, ...single, target: id }))
+        const asked = { key: undefined, ...single, target: id }
+        return yield* commit(webhook.clientId, [event], asked, only)
       })
     }
     return verbs
@@ -117,8 +121,8 @@ const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
     const { commit } = yield* Commit
     const signals = yield* Signals
 
-    const announce = (clientId: ClientId, inputs: ReadonlyArray<EventInput>, stored: Stored) =>
-      Effect.withFiberRuntime<void>((fiber) => {
+    const announce = (clientId: ClientId, inputs: ReadonlyArray<EventInput>, stored: Stored): AtOnce<unknown, never> =>
+      atOnce((fiber) => {
         count(inputs, stored)
         const { published, waiting } = stored
         // Mostly nobody is to be told.
@@ -126,27 +130,33 @@ const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
         if (waiting.length > 0) told.push(PubSub.publish(signals, Signal.WorkArrived({ webhookIds: waiting })))
         if (Tracing.isWithinRecorded(fiber)) told.push(Spans.eventsPrepared(inputs, published))
         if (Logs.isWanted(fiber, LogLevel.Info)) told.push(queued(clientId, inputs, published))
-        return told.length === 0 ? Effect.void : Effect.all(told, { discard: true })
+        const [first = Effect.void, ...others] = told
+        return others.length === 0 ? first : Effect.all(told, { discard: true })
       })
 
-    return (
+    return <A>(
       clientId: ClientId,
       inputs: readonly [EventInput, ...ReadonlyArray<EventInput>],
-      { key, kind, notice, target }: CommitRequest
-    ): Effect.Effect<ReadonlyArray<Receipt>, Conflict | Invalid | PersistenceError | TooLarge> => {
-      const idempotency = Publishing.idempotency(key, inputs, kind)
-      if (Either.isLeft(idempotency)) return Effect.fail(idempotency.left)
-      return Effect.flatMap(prepare(inputs), (events) =>
-        commit({ clientId, events, idempotency: idempotency.right, target, notice }).pipe(
-          Effect.catchTag("IdempotencyConflict", Publishing.keyReused),
-          Effect.flatMap((stored) => {
-            // A repeated request is answered with the ids of the first one: nothing is new.
-            const replayed = stored.published[0]?.eventId !== events[0].id
-            const receipts = stored.published.map((one): Receipt => ({ ...one, replayed }))
-            return replayed ? Effect.succeed(receipts) : Effect.as(announce(clientId, inputs, stored), receipts)
-          })
-        ))
-    }
+      { key, kind, notice, target }: CommitRequest,
+      answer: (receipts: ReadonlyArray<Receipt>) => Effect.Effect<A>
+    ): AtOnce<A, Conflict | Invalid | PersistenceError | TooLarge> =>
+      atOnce((fiber): Effect.Effect<A, Conflict | Invalid | PersistenceError | TooLarge> => {
+        const idempotency = Publishing.idempotency(key, inputs, kind)
+        if (Either.isLeft(idempotency)) return Effect.fail(idempotency.left)
+        return goOn(prepare(inputs).inFiber(fiber), (events) =>
+          commit({ clientId, events, idempotency: idempotency.right, target, notice }).pipe(
+            Effect.catchTag("IdempotencyConflict", Publishing.keyReused),
+            Effect.flatMap((stored) => {
+              // A repeated request is answered with the ids of the first one: nothing is new.
+              const replayed = stored.published[0]?.eventId !== events[0].id
+              const receipts = stored.published.map((one): Receipt => ({ ...one, replayed }))
+              return replayed
+                ? answer(receipts)
+                : goOn(announce(clientId, inputs, stored).inFiber(fiber), () =>
+                  answer(receipts))
+            })
+          ))
+      })
   })
 
 const inactive = (id: WebhookId) =>
@@ -167,13 +177,13 @@ const queued = (clientId: ClientId, inputs: ReadonlyArray<EventInput>, published
 
 /** Counts the deliveries of each event type, and those that an open circuit makes wait. */
 const count = (inputs: ReadonlyArray<EventInput>, { circuitOpen, published }: Stored): void => {
-  const waiting = new Set(circuitOpen)
-  for (const [index, { deliveries }] of published.entries()) {
+  published.forEach(({ deliveries }, index) => {
     const eventType = inputs[index]?.eventType ?? "other"
     AttemptMetrics.observePublished(eventType, deliveries.length)
-    if (waiting.size === 0) continue
+    // Mostly none waits.
+    if (circuitOpen.length === 0) return
     for (const { webhookId } of deliveries) {
-      if (waiting.has(webhookId)) AttemptMetrics.observeHeld(webhookId, eventType)
+      if (circuitOpen.includes(webhookId)) AttemptMetrics.observeHeld(webhookId, eventType)
     }
-  }
+  })
 }

@@ -13,6 +13,7 @@ import type { ClientId } from "../domain/Ids.ts"
 import type { Json, JsonObject } from "../domain/Json.ts"
 import { Conflict, Invalid, TooLarge } from "../domain/Refusal.ts"
 import * as SensitiveData from "../domain/SensitiveData.ts"
+import { type AtOnce, atOnce, goOn } from "../persistence/AtOnce.ts"
 import { EventTypeStore } from "../persistence/EventTypeStore.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import type { StorableEvent } from "../persistence/Publish.ts"
@@ -39,9 +40,9 @@ type NonEmpty<A> = readonly [A, ...ReadonlyArray<A>]
 /** Makes events of one request ready to be stored. */
 export const makePrepare = ({ payloadBytesMax }: { readonly payloadBytesMax: number }) =>
   Effect.map(EventTypeStore, (catalogue) => {
-    return (events: NonEmpty<EventInput>): Effect.Effect<NonEmpty<StorableEvent>, PersistenceError | TooLarge> =>
-      Effect.flatMap(catalogue.sensitivePaths, (sensitive) =>
-        Effect.withFiberRuntime((fiber) => {
+    return (events: NonEmpty<EventInput>): AtOnce<NonEmpty<StorableEvent>, PersistenceError | TooLarge> =>
+      atOnce((fiber) =>
+        goOn(catalogue.sensitivePaths.inFiber(fiber), (sensitive) => {
           const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
           const present = { now: clock.unsafeCurrentTimeMillis(), here: TraceContext.of(fiber) }
           const [first, ...rest] = events
@@ -51,7 +52,8 @@ export const makePrepare = ({ payloadBytesMax }: { readonly payloadBytesMax: num
           return index < 0
             ? Effect.succeed(stored)
             : Effect.fail(payloadTooLarge(index, stored[index]?.body.length ?? 0, payloadBytesMax))
-        }))
+        })
+      )
   })
 
 const storable = (
@@ -66,13 +68,19 @@ const storable = (
     id,
     eventType: event.eventType,
     occurredAt,
-    body: CanonicalJson.stringify(Event.envelope({ ...event, id, occurredAt, payload })),
+    body: flat(CanonicalJson.stringify(Event.envelope({ ...event, id, occurredAt, payload }))),
     traceparent: Option.match(TraceContext.parse(event.traceparent), {
       onNone: () => here,
       onSome: TraceContext.format
     })
   }
 }
+
+/**
+ * The same text in one piece. What is put together of many is a tree to V8 until somebody reads it, and a heap full of trees
+ * takes its collector several times as long.
+ */
+const flat = (text: string): string => text.charCodeAt(0) >= 0 ? text : ""
 
 /** Some types are ours to send. */
 export const refuseReserved = (events: ReadonlyArray<EventInput>): Either.Either<void, Invalid> => {

@@ -167,7 +167,7 @@ const make = Effect.gen(function*() {
       })
     }),
     triggerEvent: (client, event) =>
-      Tracing.spanned("Webhooks.triggerEvent")(Effect.suspend(() => {
+      Tracing.spanned("Webhooks.triggerEvent", () => {
         const checked = checkedEvent(client, event)
         if (Either.isLeft(checked)) return Effect.fail(checked.left)
         const { caller, input } = checked.right
@@ -175,18 +175,21 @@ const make = Effect.gen(function*() {
           webhooks.publish(caller, input, event.idempotencyKey),
           ({ deliveries, eventId }) => ({ eventId, deliveries })
         )
-      }))
+      })
   })
 })
 
 /** Who publishes what, once it is checked. A plain answer, since it is asked for at every event. */
-const checkedEvent = (client: string, event: Parameters<Webhooks["Type"]["triggerEvent"]>[1]) =>
-  Either.gen(function*() {
-    const eventType = yield* Checked.eventType(event.eventType)
-    const payload = yield* Checked.payload(event.payload)
-    const caller = yield* actingFor(client)
-    return { caller, input: { eventType, payload, occurredAt: event.occurredAt } }
-  })
+const checkedEvent = (client: string, event: Parameters<Webhooks["Type"]["triggerEvent"]>[1]) => {
+  const eventType = Checked.eventType(event.eventType)
+  if (Either.isLeft(eventType)) return Either.left(eventType.left)
+  const payload = Checked.payload(event.payload)
+  if (Either.isLeft(payload)) return Either.left(payload.left)
+  return Either.map(actingFor(client), (caller) => ({
+    caller,
+    input: { eventType: eventType.right, payload: payload.right, occurredAt: event.occurredAt }
+  }))
+}
 
 const queries = (webhooks: Context.Tag.Service<WebhookService>, log: Context.Tag.Service<DeliveryLog>) =>
   ({

@@ -36,8 +36,8 @@ const records = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
 
 /** The span that the fiber runs in; null where there is none, and where nobody traces. */
 export const parentOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Tracer.AnySpan | null => {
-  const span = Context.getOption(fiber.getFiberRef(FiberRef.currentContext), Tracer.ParentSpan)
-  return Option.isSome(span) && records(fiber) ? span.value : null
+  if (!records(fiber)) return null
+  return Option.getOrNull(Context.getOption(fiber.getFiberRef(FiberRef.currentContext), Tracer.ParentSpan))
 }
 
 /** Whether the fiber runs in a span that is recorded. */
@@ -52,23 +52,58 @@ export const annotate = (key: string, value: string): Effect.Effect<void> =>
     return Effect.void
   })
 
-/** A span around it, unless it would not be recorded: then the step costs next to nothing. */
-export const spanned = (name: string) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-  const within = Effect.withSpan(self, name, { captureStackTrace: false })
-  return Effect.withFiberRuntime((fiber) => {
+/** A span around it, unless it would not be recorded: then all of this is one step. */
+export const spanned = <A, E, R>(
+  name: string,
+  run: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    if (!records(fiber)) return run(fiber)
     const parent = parentOf(fiber)
     // What is beneath an unrecorded span of ours is not recorded either; what comes from outside is yet to be decided on.
     const isUnrecorded = parent !== null && parent._tag === "Span" && !parent.sampled
-    return records(fiber) && !isUnrecorded ? within : self
+    return isUnrecorded
+      ? run(fiber)
+      : Effect.withSpan(Effect.withFiberRuntime(run), name, { captureStackTrace: false })
   })
-}
 
 const native = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
+/** A tracer that decides what is recorded. */
+export interface SampledTracer extends Tracer.Tracer {
+  /**
+   * Decides on what comes from outside before anything is done for it: the span to do it in where nothing is recorded,
+   * null where `recording` is to be its tracer.
+   */
+  readonly decline: (name: string, parent: Option.Option<Tracer.AnySpan>, startTime: bigint) => Tracer.Span | null
+  /** Records whatever comes from outside: it was decided on. */
+  readonly recording: Tracer.Tracer
+}
+
+/** The tracer of whoever asks; null where it decides nothing. */
+export const sampledTracer: Effect.Effect<SampledTracer | null> = Effect.map(
+  Effect.tracer,
+  (tracer) => isSampled(tracer) ? tracer : null
+)
+
+const isSampled = (tracer: Tracer.Tracer): tracer is SampledTracer => "recording" in tracer
+
 /** Records with `tracer` what is sampled. */
-export const sampled = (tracer: Tracer.Tracer, sampling: Sampling): Tracer.Tracer => {
+export const sampled = (tracer: Tracer.Tracer, sampling: Sampling): SampledTracer => {
   const decide = decision(sampling)
-  return Tracer.make({
+  return Object.assign(deciding(tracer, decide), {
+    decline: (name: string, parent: Option.Option<Tracer.AnySpan>, startTime: bigint) => {
+      const above = Option.filter(parent, hasIds)
+      return isRecorded(decide, name, above, [])
+        ? null
+        : new Unrecorded(name, above, Context.empty(), startTime, "server")
+    },
+    recording: deciding(tracer, () => true)
+  })
+}
+
+const deciding = (tracer: Tracer.Tracer, decide: Decide): Tracer.Tracer =>
+  Tracer.make({
     context: tracer.context,
     span: (name, parent, context, links, startTime, kind, options) => {
       const above = Option.filter(parent, hasIds)
@@ -77,7 +112,6 @@ export const sampled = (tracer: Tracer.Tracer, sampling: Sampling): Tracer.Trace
         : new Unrecorded(name, above, context, startTime, kind)
     }
   })
-}
 
 type Decide = (outside: Tracer.AnySpan | null) => boolean
 
