@@ -183,9 +183,10 @@ const listener = ({ database, requestTimeout }: AppConfig) =>
 /** The port is bound last and let go first: requests under way are answered while everything they need is still there. */
 const node = (config: AppConfig) =>
   Layer.unwrapEffect(
-    Effect.map(listener(config), ({ drain, server }) =>
-      Layer.scopedDiscard(Effect.addFinalizer(() => drain)).pipe(
-        Layer.provideMerge(NodeHttpServer.layer(() => server, { host: config.host, port: config.port }))
+    Effect.map(listener(config), (made) =>
+      Layer.scopedDiscard(Effect.addFinalizer(() => made.drain)).pipe(
+        Layer.provideMerge(NodeHttpServer.layer(() => made.server, { host: config.host, port: config.port })),
+        Layer.provideMerge(Layer.succeed(Listener.Listener, made))
       ))
   )
 

@@ -16,7 +16,7 @@ import * as Paths from "./Paths.ts"
 import { TooManyRequests } from "./Problem.ts"
 
 export class Admission extends Context.Tag("deeper-hub-webhooks/api/Admission")<Admission, {
-  /** Gives the request a place until its connection is done with it; false where there is none. */
+  /** Gives the request a place until its connection is done with it, unless it has one; false where there is none. */
   readonly enter: (response: ServerResponse) => boolean
   /** Gives the place back early: all that is left to do costs nothing. */
   readonly leave: (response: ServerResponse) => void
@@ -55,6 +55,7 @@ const make = (places: number): typeof Admission.Service => {
     })
   return {
     enter: (response) => {
+      if (underWay.has(response)) return true
       if (underWay.size >= places) return false
       underWay.add(response)
       // The connection's word and not the handler's: an answer that nobody fetches is never finished.

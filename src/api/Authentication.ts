@@ -10,8 +10,10 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Caller } from "../domain/Client.ts"
+import { type AtOnce, atOnce, goOn } from "../persistence/AtOnce.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
 import { ApiKeys } from "../service/ApiKeys.ts"
+import * as AnswerHeaders from "./AnswerHeaders.ts"
 import * as Problem from "./Problem.ts"
 import { RateLimit } from "./RateLimit.ts"
 
@@ -24,19 +26,30 @@ const bearer = HttpApiSecurity.bearer.pipe(
   HttpApiSecurity.annotate(OpenApi.Description, "An API key: dhw_<key id>_<secret>")
 )
 
-/** Who sent the request; that takes a token out of the bucket of the key. */
+/** What a request says of who sends it. */
+interface Sent {
+  readonly authorization: string | undefined
+  readonly address: string | null
+}
+
+/** Who sent the request; that takes a token out of the bucket of the key, of which the answer is to tell. */
 export const makeAuthenticate = Effect.map(
   Effect.all([ApiKeys, RateLimit]),
   ([keys, rateLimit]) =>
   (
-    { headers, remoteAddress }: HttpServerRequest.HttpServerRequest
-  ): Effect.Effect<Caller, PersistenceError | Problem.TooManyRequests | Problem.Unauthorized> => {
-    const [, token] = /^bearer (.*)$/is.exec(headers["authorization"] ?? "") ?? []
-    if (token === undefined) return Effect.fail(unknownKey)
-    return keys.authenticate(Redacted.make(token), Option.getOrNull(remoteAddress)).pipe(
-      Effect.flatMap(Option.match({ onNone: () => Effect.fail(unknownKey), onSome: Effect.succeed })),
-      // Only a key that is one has a bucket: made-up ones would fill the memory.
-      Effect.tap(({ clientId, keyId }) => rateLimit.charge(keyId ?? clientId))
+    { address, authorization = "" }: Sent,
+    tell: AnswerHeaders.Tell
+  ): AtOnce<Caller, PersistenceError | Problem.TooManyRequests | Problem.Unauthorized> => {
+    const [, token] = /^bearer (.*)$/is.exec(authorization) ?? []
+    if (token === undefined) return atOnce(() => Effect.fail(unknownKey))
+    const holder = keys.authenticate(Redacted.make(token), address)
+    return atOnce((fiber) =>
+      goOn(holder.inFiber(fiber), (found): Effect.Effect<Caller, Problem.TooManyRequests | Problem.Unauthorized> => {
+        if (Option.isNone(found)) return Effect.fail(unknownKey)
+        const caller = found.value
+        // Only a key that is one has a bucket: made-up ones would fill the memory.
+        return goOn(rateLimit.charge(caller.keyId ?? caller.clientId, tell), () => Effect.succeed(caller))
+      })
     )
   }
 )
@@ -56,7 +69,15 @@ export class Authentication extends HttpApiMiddleware.Tag<Authentication>()(
   static readonly layer = Layer.effect(
     this,
     Effect.map(makeAuthenticate, (authenticate) => ({
-      bearer: () => Effect.flatMap(HttpServerRequest.HttpServerRequest, authenticate)
+      bearer: () =>
+        Effect.flatMap(
+          HttpServerRequest.HttpServerRequest,
+          ({ headers, remoteAddress }) =>
+            authenticate(
+              { authorization: headers["authorization"], address: Option.getOrNull(remoteAddress) },
+              AnswerHeaders.tell
+            )
+        )
     }))
   )
 }

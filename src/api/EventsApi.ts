@@ -28,8 +28,10 @@ export const NewEvent = SnakeCase.input({
   occurredAt: Schema.optional(Moment)
 }).annotations({ identifier: "NewEvent" })
 
+export const batchMax = 1_000
+
 export const Batch = SnakeCase.input({
-  events: Schema.NonEmptyArray(NewEvent).pipe(Schema.maxItems(1_000))
+  events: Schema.NonEmptyArray(NewEvent).pipe(Schema.maxItems(batchMax))
 })
 
 export const PublishedBatch = Schema.Struct({ data: Schema.Array(PublishedResource) })

@@ -1,12 +1,11 @@
 /** Turns what no handler declares into a problem: requests that do not decode, bugs. */
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import { HttpApiDecodeError } from "@effect/platform/HttpApiError"
-import * as HttpApp from "@effect/platform/HttpApp"
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { Conflict, Forbidden, Invalid, NotFound, TooLarge } from "../domain/Refusal.ts"
 import { PersistenceError } from "../persistence/Postgres.ts"
+import * as AnswerHeaders from "./AnswerHeaders.ts"
 import * as Explanation from "./Explanation.ts"
 import {
   Internal,
@@ -62,9 +61,7 @@ const report = (cause: Cause.Cause<unknown>) => {
   const headers = headersOf(error)
   const announce = headers === undefined
     ? Effect.void
-    : HttpApp.appendPreResponseHandler((_, response) =>
-      Effect.succeed(HttpServerResponse.setHeaders(response, headers))
-    )
+    : AnswerHeaders.tell(headers)
   return Effect.zipRight(Effect.zipRight(log, announce), Effect.fail(error as never))
 }
 

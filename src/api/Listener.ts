@@ -3,6 +3,7 @@
  * is not idle, also for one on which nothing has come, or half a request; and its timeouts end with the listening. One
  * such caller would keep the process from ever ending.
  */
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { createServer, type Server, type ServerResponse } from "node:http"
@@ -11,11 +12,11 @@ import * as BareProblem from "./BareProblem.ts"
 import * as BrokenRequest from "./BrokenRequest.ts"
 import * as SecurityHeaders from "./SecurityHeaders.ts"
 
-export interface Listener {
+export class Listener extends Context.Tag("deeper-hub-webhooks/api/Listener")<Listener, {
   readonly server: Server
   /** No more connections or requests; those under way are answered, within the patience; then every connection ends. */
   readonly drain: Effect.Effect<void>
-}
+}>() {}
 
 export interface ListenerOptions {
   /** How long a request's header may take to come, and its body again. */
@@ -42,7 +43,7 @@ const limits = ({ requestTimeout, silence }: ListenerOptions) => {
   }
 }
 
-export const make = (options: ListenerOptions): Effect.Effect<Listener> =>
+export const make = (options: ListenerOptions): Effect.Effect<Listener["Type"]> =>
   Effect.sync(() => {
     const { timeout, ...timeouts } = limits(options)
     const server = createServer(timeouts)
@@ -61,21 +62,10 @@ export const make = (options: ListenerOptions): Effect.Effect<Listener> =>
       if (request.url === "/healthz") alive(response)
       else BareProblem.answer(response, stopping)
     })
-    ignoreUpgrades(server)
     BrokenRequest.answer(server, (socket) => Array.from(underWay).find((response) => response.socket === socket))
 
     return { server, drain: drain(server, sockets, underWay) }
   })
-
-/**
- * A request that offers another protocol is as good as one that does not (RFC 9110, section 7.8). Where anybody listens for
- * upgrades, as the platform does for its sockets, Node takes the request's body for the first words of that protocol.
- */
-const ignoreUpgrades = (server: Server): void => {
-  server.on("newListener", (event) => {
-    if (event === "upgrade") process.nextTick(() => server.removeAllListeners("upgrade"))
-  })
-}
 
 const drain = (server: Server, sockets: ReadonlySet<Socket>, underWay: ReadonlySet<ServerResponse>) =>
   Effect.async<void>((resume) => {

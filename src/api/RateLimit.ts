@@ -4,12 +4,11 @@
  * different from one that was never used, so it is forgotten: what stays in memory is who asked within the last
  * `burst / perSecond` seconds.
  */
-import * as HttpApp from "@effect/platform/HttpApp"
-import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { Tell } from "./AnswerHeaders.ts"
 import { TooManyRequests } from "./Problem.ts"
 
 export interface RateLimitOptions {
@@ -21,10 +20,10 @@ export interface RateLimitOptions {
 
 export class RateLimit extends Context.Tag("deeper-hub-webhooks/api/RateLimit")<RateLimit, {
   /**
-   * Takes a token out of the key's bucket, or refuses. Either way the answer to the request under way says how much is
-   * left, as draft-ietf-httpapi-ratelimit-headers-10 spells it.
+   * Takes a token out of the key's bucket, or refuses. Either way `tell` is handed the headers in which the answer says
+   * how much is left, as draft-ietf-httpapi-ratelimit-headers-10 spells them.
    */
-  readonly charge: (key: string) => Effect.Effect<void, TooManyRequests>
+  readonly charge: (key: string, tell: Tell) => Effect.Effect<void, TooManyRequests>
   /** How many buckets are not full. */
   readonly buckets: Effect.Effect<number>
 }>() {
@@ -58,7 +57,7 @@ const make = ({ burst, perSecond }: RateLimitOptions): typeof RateLimit.Service 
   const policy = `"key";q=${burst};w=${Math.ceil(bucketMs / 1_000)}`
 
   return {
-    charge: (key) =>
+    charge: (key, tell) =>
       Clock.clockWith((clock) => {
         const { remaining, waitMs } = take(key, Number(clock.unsafeCurrentTimeNanos()) / 1_000_000)
         const retryAfterSeconds = Math.max(1, Math.ceil(waitMs / 1_000))
@@ -66,10 +65,9 @@ const make = ({ burst, perSecond }: RateLimitOptions): typeof RateLimit.Service 
           ratelimit: `"key";r=${remaining}${waitMs > 0 ? `;t=${retryAfterSeconds}` : ""}`,
           "ratelimit-policy": policy
         }
-        const told = HttpApp.appendPreResponseHandler((_, response) =>
-          Effect.succeed(HttpServerResponse.setHeaders(response, headers))
-        )
-        return waitMs > 0 ? Effect.zipRight(told, exceeded({ burst, perSecond }, retryAfterSeconds)) : told
+        return waitMs > 0
+          ? Effect.zipRight(tell(headers), exceeded({ burst, perSecond }, retryAfterSeconds))
+          : tell(headers)
       }),
     buckets: Effect.map(Clock.currentTimeNanos, (nanos) => {
       forget(Number(nanos) / 1_000_000)

@@ -34,7 +34,7 @@ export const layer = (options: BodyOptions) =>
 /** The same request, with another way to read its JSON. What it refuses is a defect to the platform; see Failures. */
 const strict = (request: HttpServerRequest.HttpServerRequest, options: BodyOptions) =>
   Object.create(request, {
-    json: { value: Effect.suspend(() => read(request, options)) },
+    json: { value: Effect.suspend(() => read(NodeHttpServerRequest.toIncomingMessage(request), options)) },
     // The platform picks its reader by the content type, and we know one only.
     headers: { value: { ...request.headers, "content-type": "application/json" } }
   }) as HttpServerRequest.HttpServerRequest
@@ -42,19 +42,13 @@ const strict = (request: HttpServerRequest.HttpServerRequest, options: BodyOptio
 type BodyRefused = Malformed | RequestTimeout | TooLarge | UnsupportedMedia
 
 /** What stands in the request's body, all of it. */
-export const read = (
-  request: HttpServerRequest.HttpServerRequest,
-  options: BodyOptions
-): Effect.Effect<Json.Json, BodyRefused> => {
-  const isTooLarge = Number(request.headers["content-length"] ?? 0) > options.bytesMax
-  return MediaType.refuse(request.headers).pipe(
-    Effect.zipRight(
-      isTooLarge
-        ? Effect.fail(tooLarge(options.bytesMax))
-        : receive(NodeHttpServerRequest.toIncomingMessage(request), options)
-    ),
-    Effect.flatMap(parse)
-  )
+export const read = (source: IncomingMessage, options: BodyOptions): Effect.Effect<Json.Json, BodyRefused> => {
+  const { headers } = source
+  const media = MediaType.refuse(headers)
+  if (Either.isLeft(media)) return Effect.fail(media.left)
+  return Number(headers["content-length"] ?? 0) > options.bytesMax
+    ? Effect.fail(tooLarge(options.bytesMax))
+    : Effect.flatMap(receive(source, options), parse)
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true })
@@ -100,7 +94,7 @@ const receive = (source: IncomingMessage, { bytesMax, within }: BodyOptions) =>
     }
     const callOff = Timer.after(Duration.toMillis(within), () => giveUp(late(within)))
     source.on("data", collect).once("end", finish).once("error", breakOff)
-    return Effect.sync(letGo)
+    // Nothing to be done on interruption: that is for who is gone, and then the body breaks off.
   })
 
 const tooLarge = (bytesMax: number) =>

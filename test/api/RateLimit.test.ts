@@ -8,7 +8,7 @@ import * as PgTest from "../support/PgTest.ts"
 /** 0 where the key may ask, and otherwise the seconds that it is told to wait. */
 const charge = (key: string) =>
   RateLimit.pipe(
-    Effect.flatMap((limit) => limit.charge(key)),
+    Effect.flatMap((limit) => limit.charge(key, () => Effect.void)),
     Effect.match({ onFailure: ({ retryAfterSeconds }) => retryAfterSeconds, onSuccess: () => 0 })
   )
 
