@@ -33,6 +33,8 @@ export class DeliveryQueue extends Context.Tag("deeper-hub-webhooks/runtime/Deli
   readonly depth: Effect.Effect<number>
   /** Of these, those that were claimed and wait for nothing but others before them. */
   readonly inLine: Effect.Effect<number>
+  /** How many fresh ones wait for nothing but others before them. A plain step: it is asked at every turn of the loop. */
+  readonly freshInLine: () => number
   /** What waits goes back, unsent, to be due again. */
   readonly giveBack: Effect.Effect<void>
 }>() {
@@ -82,6 +84,7 @@ const make = Effect.gen(function*() {
     remember: (webhook, isDelivered) => turns.remember(webhook, isDelivered),
     depth: Effect.sync(() => ready.length + turns.size),
     inLine: Effect.sync(() => ready.length + turns.inLine),
+    freshInLine: () => turns.freshInLine,
     giveBack
   })
 })

@@ -7,14 +7,21 @@ import type { Committed, LeaseOffer } from "../persistence/Publish.ts"
 import { Bulkhead } from "./Bulkhead.ts"
 import { DeliveryQueue } from "./DeliveryQueue.ts"
 
-/**
- * Hands `publish` an offer for the deliveries of so many events, null where there is no room, and what it leased to the
- * Dispatcher. Not to be interrupted from the offer to the hand-over, so that no lease is left without its attempt.
- */
-export type FastLane = <E, R>(
-  events: number,
-  publish: (offer: LeaseOffer | null) => Effect.Effect<Committed, E, R>
-) => Effect.Effect<Committed, E, R>
+export interface FastLane {
+  /**
+   * Hands `publish` an offer for the deliveries of so many events, null where there is no room, and what it leased to the
+   * Dispatcher. Not to be interrupted from the offer to the hand-over, so that no lease is left without its attempt.
+   */
+  readonly send: <E, R>(
+    events: number,
+    publish: (offer: LeaseOffer | null) => Effect.Effect<Committed, E, R>
+  ) => Effect.Effect<Committed, E, R>
+  /** Whether much that came this way waits for its turn. A plain step: it is asked at every turn of the loop. */
+  readonly isBusy: () => boolean
+}
+
+/** As many as are sent while the next group is committed. */
+const waitingMax = 128
 
 export const make = (options: { readonly leaseSeconds: number }) =>
   Effect.gen(function*() {
@@ -22,7 +29,7 @@ export const make = (options: { readonly leaseSeconds: number }) =>
     const queue = yield* DeliveryQueue
     const leaseNanos = BigInt(options.leaseSeconds) * 1_000_000_000n
 
-    const send: FastLane = (events, publish) =>
+    const send: FastLane["send"] = (events, publish) =>
       Effect.uninterruptible(Effect.gen(function*() {
         const room = yield* bulkhead.reserve(events)
         if (room === null) return yield* publish(null)
@@ -36,8 +43,9 @@ export const make = (options: { readonly leaseSeconds: number }) =>
         yield* queue.offerAll(leased.map((delivery) => ({ delivery, leaseEndsAt, isFresh: true })))
         return yield* exit
       }))
-    return send
+    const made: FastLane = { send, isBusy: () => queue.freshInLine() > waitingMax }
+    return made
   })
 
 /** Leases nothing. */
-export const closed: FastLane = (_, publish) => publish(null)
+export const closed: FastLane = { send: (_, publish) => publish(null), isBusy: () => false }

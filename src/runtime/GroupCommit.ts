@@ -1,6 +1,7 @@
 /**
  * Commits events in groups: all who publish while a commit is under way share the next one. Nobody waits for a group to
- * fill, so alone a publisher is as fast as the database; together they pay for one round trip and one flush to the disk.
+ * fill, so alone a publisher is as fast as the database; together they pay for one round trip and one flush to the disk. Only
+ * where more is published than is sent do groups wait, for a moment, until that is less.
  * (DeWitt et al., "Implementation techniques for main memory database systems", 1984.)
  */
 import * as Cause from "effect/Cause"
@@ -47,6 +48,9 @@ const lanes = 2
  */
 const besideMin = 64
 
+/** How long a group waits for what was published before it. */
+const gatherMaxMs = 20
+
 export const layer = (options: { readonly leaseSeconds: number }) =>
   Layer.scoped(Commit, Effect.flatMap(FastLane.make(options), (fastLane) => make(fastLane)))
 
@@ -58,6 +62,7 @@ const make = (fastLane: FastLane.FastLane) =>
     const store = yield* EventStore
     const supervisor = yield* Supervisor
     const write = makeWrite(store, fastLane)
+    const gather = makeGather(fastLane)
     const pending = new Set<Pending>()
     let busy = 0
 
@@ -84,7 +89,7 @@ const make = (fastLane: FastLane.FastLane) =>
 
     const lane = Effect.forever(
       Effect.uninterruptibleMask((restore) =>
-        restore(Queue.take(wakeups)).pipe(Effect.zipRight(restOfTurn), Effect.zipRight(step))
+        restore(Queue.take(wakeups)).pipe(Effect.zipRight(gather), Effect.zipRight(step))
       )
     )
     yield* supervisor.supervise(
@@ -123,13 +128,25 @@ const make = (fastLane: FastLane.FastLane) =>
     return Commit.of({ commit })
   })
 
-/** Whatever else comes in this turn of the event loop comes along: of many connections, what each of them sent. */
-const restOfTurn = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
+/**
+ * Until the end of this turn of the event loop: whatever else comes in it comes along, of many connections what each of
+ * them sent. While much that was published waits to be sent, the group waits, too: what more is taken in meanwhile would
+ * have to be claimed, and read from the database again.
+ */
+const makeGather = ({ isBusy }: FastLane.FastLane): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    const until = performance.now() + gatherMaxMs
+    const look = () =>
+      isBusy() && performance.now() < until
+        ? void setImmediate(look)
+        : resume(Effect.void)
+    setImmediate(look)
+  })
 
 /** Commits a group and answers all of it. */
 const makeWrite = (store: EventStore["Type"], fastLane: FastLane.FastLane) => {
   const publish = (group: ReadonlyArray<Pending>) =>
-    Effect.exit(fastLane(
+    Effect.exit(fastLane.send(
       eventsOf(group),
       (offer) => withinSpans(group, store.publish(group.map(({ request }) => request), offer))
     ))

@@ -51,6 +51,11 @@ export class Turns<A> {
     return this.#others.length
   }
 
+  /** How many that are fresh wait for nothing but those before them. */
+  get freshInLine(): number {
+    return this.#fresh.length
+  }
+
   /** How many wait. */
   get size(): number {
     return this.#fresh.length + this.#others.length + this.#spread.length

@@ -23,7 +23,7 @@ const depth = Effect.flatMap(DeliveryQueue, (queue) => queue.depth)
 const committed = (leased: ReadonlyArray<ClaimedDelivery>): Committed => ({ stored: [], leased })
 
 const send = <E>(events: number, publish: (offer: LeaseOffer | null) => Effect.Effect<Committed, E>) =>
-  Effect.flatMap(FastLane.make({ leaseSeconds: 30 }), (send) => send(events, publish))
+  Effect.flatMap(FastLane.make({ leaseSeconds: 30 }), (fastLane) => fastLane.send(events, publish))
 
 /** Leases under the offer's token as many of a new webhook's as these events have. */
 const leasing = (offer: LeaseOffer | null, count: number) =>
@@ -112,12 +112,27 @@ describe("FastLane", () => {
       assert.strictEqual(yield* offered, 4)
     }).pipe(Effect.provide(Parts)))
 
+  it.scoped("is busy while many that it handed over wait for their turn", () =>
+    Effect.gen(function*() {
+      const { isBusy } = yield* FastLane.make({ leaseSeconds: 30 })
+      const queue = yield* DeliveryQueue
+      const waiting = (isFresh: boolean) =>
+        Effect.map(claimed(), (delivery) => ({ delivery, leaseEndsAt: 30_000_000_000n, isFresh }))
+      yield* queue.offerAll(yield* Effect.replicateEffect(waiting(false), 400))
+      assert.isFalse(isBusy())
+      yield* queue.offerAll(yield* Effect.replicateEffect(waiting(true), 128))
+      assert.isFalse(isBusy())
+      yield* queue.offerAll(yield* Effect.replicateEffect(waiting(true), 100))
+      assert.isTrue(isBusy())
+      while (isBusy()) yield* Effect.promise(() => new Promise(setImmediate))
+    }).pipe(Effect.provide(Parts)))
+
   it.scoped("closed, leases nothing", () =>
     Effect.gen(function*() {
       const offers: Array<LeaseOffer | null> = []
       const answer = committed([])
       assert.strictEqual(
-        yield* FastLane.closed(1, (offer) =>
+        yield* FastLane.closed.send(1, (offer) =>
           Effect.sync(() => {
             offers.push(offer)
             return answer

@@ -1,14 +1,18 @@
 import { assert, layer } from "@effect/vitest"
-import { DateTime, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Ref } from "effect"
+import { DateTime, Deferred, Effect, Exit, Fiber, Layer, Logger, LogLevel, Option, Ref } from "effect"
 import { EventTypeName } from "../../src/domain/EventType.ts"
 import * as Ids from "../../src/domain/Ids.ts"
+import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
 import { PersistenceError } from "../../src/persistence/Postgres.ts"
 import type { PublishRequest } from "../../src/persistence/Publish.ts"
 import { IdempotencyConflict } from "../../src/persistence/Replay.ts"
+import { Bulkhead } from "../../src/runtime/Bulkhead.ts"
+import { DeliveryQueue } from "../../src/runtime/DeliveryQueue.ts"
 import * as GroupCommit from "../../src/runtime/GroupCommit.ts"
 import { Supervisor } from "../../src/runtime/Supervisor.ts"
 import { Commit } from "../../src/service/Commit.ts"
+import { claimed } from "../support/Deliveries.ts"
 import { eventually } from "../support/Eventually.ts"
 import * as Rows from "../support/Rows.ts"
 import * as Stores from "../support/Stores.ts"
@@ -49,11 +53,22 @@ const gated = Effect.gen(function*() {
   return { groups, open: Deferred.succeed(open, undefined), store: { ...store, publish: published } }
 })
 
-const committing = (store: EventStore["Type"]) =>
-  GroupCommit.layerUnsent.pipe(
+const committing = (
+  store: EventStore["Type"],
+  commits: Layer.Layer<Commit, never, EventStore | Supervisor> = GroupCommit.layerUnsent
+) =>
+  commits.pipe(
     Layer.provide(Layer.succeed(EventStore, store)),
     Layer.provideMerge(Supervisor.layer),
     Layer.provide(Logger.remove(Logger.defaultLogger))
+  )
+
+/** With a hand-over to nobody. */
+const Queue = DeliveryQueue.layer.pipe(Layer.provide(Layer.mock(DeliveryStore, { release: () => Effect.void })))
+const sending = (queue: DeliveryQueue["Type"]) =>
+  GroupCommit.layer({ leaseSeconds: 30 }).pipe(
+    Layer.provide(Layer.succeed(DeliveryQueue, queue)),
+    Layer.provide(Bulkhead.layer({ places: 64, placesPerWebhook: 8 }))
   )
 
 /** A group is under way and waits; what comes now is for the next. */
@@ -102,6 +117,27 @@ layer(Stores.layer, Stores.options)("group commit", (it) => {
         yield* Effect.forEach([...waiting, last], Fiber.join)
       }).pipe(Effect.provide(committing(store)))
     }))
+
+  it.scoped("takes no more in while much that was published waits to be sent", () =>
+    Effect.gen(function*() {
+      const client = yield* Rows.makeClient("busy")
+      const store = yield* EventStore
+      const queue = yield* DeliveryQueue
+      const waiting: Array<number> = []
+      const published: typeof store.publish = (requests, lease) => {
+        waiting.push(queue.freshInLine())
+        return store.publish(requests, lease)
+      }
+      yield* Effect.gen(function*() {
+        const one = yield* request(client)
+        const fresh = yield* Effect.replicateEffect(claimed(), 1_000)
+        yield* queue.offerAll(fresh.map((delivery) => ({ delivery, leaseEndsAt: 30_000_000_000n, isFresh: true })))
+        assert.isAbove(queue.freshInLine(), 900)
+        yield* commit(one)
+        const [found = 0] = waiting
+        assert.isAtMost(found, 128)
+      }).pipe(Effect.provide(committing({ ...store, publish: published }, sending(queue))))
+    }).pipe(Effect.provide(Queue), Logger.withMinimumLogLevel(LogLevel.None)))
 
   it.scoped("keeps two with one idempotency key apart: the second is answered what the first was, or refused", () =>
     Effect.gen(function*() {
