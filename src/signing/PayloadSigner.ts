@@ -5,9 +5,9 @@
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
-import { type BinaryLike, createHmac } from "node:crypto"
 import type { DeliveryId, WebhookId } from "../domain/Ids.ts"
 import type { SignatureScheme } from "../domain/SignatureScheme.ts"
+import * as Hmac from "./Hmac.ts"
 import * as Secret from "./Secret.ts"
 
 export interface SigningRequest {
@@ -45,28 +45,28 @@ const sign = (request: SigningRequest): SignedHeaders => {
 }
 
 const xSignature = (headers: Record<string, string>, { body, previousSecret, secret }: SigningRequest): void => {
-  headers["X-Signature"] = hmac(Secret.stringKey(secret), body, "hex")
-  if (previousSecret !== null) headers["X-Previous-Signature"] = hmac(Secret.stringKey(previousSecret), body, "hex")
+  headers["X-Signature"] = Hmac.sha256(stringKey(secret), body, "hex")
+  if (previousSecret !== null) headers["X-Previous-Signature"] = Hmac.sha256(stringKey(previousSecret), body, "hex")
 }
 
 const deeperHub = (headers: Record<string, string>, request: SigningRequest): void => {
   const { body, deliveryId, previousSecret, secret, timestamp } = request
   const signed = `${timestamp}.${deliveryId}.${body}`
-  const current = `t=${timestamp},v1=${hmac(Secret.stringKey(secret), signed, "hex")}`
+  const current = `t=${timestamp},v1=${Hmac.sha256(stringKey(secret), signed, "hex")}`
   headers["X-Deeper_Hub-Signature"] = previousSecret === null
     ? current
-    : `${current},v1=${hmac(Secret.stringKey(previousSecret), signed, "hex")}`
+    : `${current},v1=${Hmac.sha256(stringKey(previousSecret), signed, "hex")}`
 }
 
 const standardWebhooks = (headers: Record<string, string>, request: SigningRequest): void => {
   const { body, deliveryId, previousSecret, secret, timestamp } = request
   const signed = `${deliveryId}.${timestamp}.${body}`
-  const current = `v1,${hmac(Secret.standardKey(secret), signed, "base64")}`
+  const current = `v1,${Hmac.sha256(standardKey(secret), signed, "base64")}`
   headers["webhook-id"] = deliveryId
   headers["webhook-timestamp"] = String(timestamp)
   headers["webhook-signature"] = previousSecret === null
     ? current
-    : `${current} v1,${hmac(Secret.standardKey(previousSecret), signed, "base64")}`
+    : `${current} v1,${Hmac.sha256(standardKey(previousSecret), signed, "base64")}`
 }
 
 const writers: Record<SignatureScheme, (headers: Record<string, string>, request: SigningRequest) => void> = {
@@ -75,5 +75,21 @@ const writers: Record<SignatureScheme, (headers: Record<string, string>, request
   standard_webhooks: standardWebhooks
 }
 
-const hmac = (key: BinaryLike, text: string, encoding: "hex" | "base64"): string =>
-  createHmac("sha256", key).update(text).digest(encoding)
+// Keys are made ready once for as long as the caller keeps the secret.
+const stringKeys = new WeakMap<Redacted.Redacted, Hmac.HmacKey>()
+const standardKeys = new WeakMap<Redacted.Redacted, Hmac.HmacKey>()
+
+const keyOf = (
+  known: WeakMap<Redacted.Redacted, Hmac.HmacKey>,
+  secret: Redacted.Redacted,
+  bytes: (secret: Redacted.Redacted) => Uint8Array
+): Hmac.HmacKey => {
+  const ready = known.get(secret)
+  if (ready !== undefined) return ready
+  const made = Hmac.key(bytes(secret))
+  known.set(secret, made)
+  return made
+}
+
+const stringKey = (secret: Redacted.Redacted) => keyOf(stringKeys, secret, Secret.stringKey)
+const standardKey = (secret: Redacted.Redacted) => keyOf(standardKeys, secret, Secret.standardKey)

@@ -41,20 +41,11 @@ export const ChosenSecret: Schema.Schema<Redacted.Redacted, string> = Schema.Red
 )
 
 /** The key of `X-Signature` and `X-Deeper_Hub-Signature`: the secret as its owner sees it. */
-export const stringKey = (secret: Redacted.Redacted): string => Redacted.value(secret)
+export const stringKey = (secret: Redacted.Redacted): Uint8Array => Buffer.from(Redacted.value(secret))
 
 /** The key of Standard Webhooks: the bytes that `whsec_` announces, or those of the string that a client chose. */
-export const standardKey = (secret: Redacted.Redacted): Uint8Array => {
-  const known = standardKeys.get(secret)
-  if (known !== undefined) return known
-  const text = Redacted.value(secret)
-  const key = decoded(text) ?? Buffer.from(text)
-  standardKeys.set(secret, key)
-  return key
-}
-
-// One decoding for as long as the caller keeps the secret.
-const standardKeys = new WeakMap<Redacted.Redacted, Uint8Array>()
+export const standardKey = (secret: Redacted.Redacted): Uint8Array =>
+  decoded(Redacted.value(secret)) ?? stringKey(secret)
 
 /** The bytes of a `whsec_` secret, if its base64 is valid: padded, and spelled the one way that these bytes are. */
 const decoded = (secret: string): Uint8Array | undefined => {

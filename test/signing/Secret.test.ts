@@ -66,9 +66,8 @@ describe("a chosen secret", () => {
 describe("the key of a secret", () => {
   it("is the string itself, or for Standard Webhooks the bytes after whsec_", () => {
     const secret = Redacted.make(whsec(32))
-    assert.strictEqual(Secret.stringKey(secret), whsec(32))
+    assert.strictEqual(Buffer.from(Secret.stringKey(secret)).toString(), whsec(32))
     assert.deepStrictEqual(Buffer.from(Secret.standardKey(secret)), Buffer.alloc(32, 0xfb))
-    assert.strictEqual(Secret.standardKey(secret), Secret.standardKey(secret))
   })
 
   it.prop("is the UTF-8 of a secret that is not whsec_ and valid base64", [
