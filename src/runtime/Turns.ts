@@ -4,7 +4,7 @@
  * So they begin a few at a time, with a turn of the event loop in between:
  *
  * - first what was published a moment ago, so that no backlog, however large, keeps a fresh event waiting;
- * - then what was claimed, which has waited for longer than it takes anyhow; one in each turn, whatever is fresh;
+ * - then what was claimed, which has waited for longer than it takes anyhow; a quarter of each turn, whatever is fresh;
  * - at webhooks that did not take their latest delivery, whose retries become due many at a time, attempts begin evenly
  *   over a moment that nobody there will notice.
  */
@@ -12,7 +12,10 @@ import type { WebhookId } from "../domain/Ids.ts"
 import * as Timer from "../transport/Timer.ts"
 
 /** In one turn of the loop: as many as take less time than anybody would notice. */
-const atOnce = 4
+const atOnce = 8
+
+/** One of so many is for what is not fresh. */
+const othersEvery = 4
 
 /** However many wait to begin evenly, they begin within about so long, and the fewer they are, the sooner. */
 const spreadMs = 250
@@ -118,7 +121,7 @@ export class Turns<A> {
   #pass(): void {
     this.#begun = 0
     while (this.#begun < atOnce) {
-      const next = this.#next(this.#begun === 0)
+      const next = this.#next(this.#begun % othersEvery === 0)
       if (next === undefined) return
       this.#count()
       this.#begin(next)

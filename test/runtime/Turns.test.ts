@@ -30,32 +30,34 @@ describe("Turns", () => {
         yield* turnOfTheLoop
         counts.push(begun.length)
       }
-      assert.deepStrictEqual(counts, [4, 8, 12, 16, 20, 20])
+      assert.deepStrictEqual(counts, [8, 16, 20, 20, 20, 20])
       assert.deepStrictEqual(begun, Array.from({ length: 20 }, (_, n) => String(n)), "in the order in which they came")
     }))
 
-  it.live("lets what is fresh go before what was claimed, but for one in each turn", () =>
+  it.live("lets what is fresh go before what was claimed, but for a quarter of each turn", () =>
     Effect.gen(function*() {
       const { begun, turns } = make()
       const webhookId = yield* Ids.make("WebhookId")
       for (let n = 0; n < 12; n++) turns.add(`claimed ${n}`, { webhookId, isFresh: false })
       for (let n = 0; n < 5; n++) turns.add(`fresh ${n}`, { webhookId, isFresh: true })
       yield* turnOfTheLoop
-      assert.deepStrictEqual(begun.slice(4), ["claimed 4", "fresh 0", "fresh 1", "fresh 2"])
+      const first = ["claimed 8", "fresh 0", "fresh 1", "fresh 2", "claimed 9", "fresh 3", "fresh 4", "claimed 10"]
+      assert.deepStrictEqual(begun.slice(8), first)
       yield* turnOfTheLoop
-      assert.deepStrictEqual(begun.slice(8), ["claimed 5", "fresh 3", "fresh 4", "claimed 6"])
+      assert.deepStrictEqual(begun.slice(16), ["claimed 11"])
     }))
 
-  it.live("lets webhooks that took their latest delivery go before those that did not, but for one in each turn", () =>
+  it.live("lets webhooks that took their latest delivery go before those that did not, but for a quarter of each turn", () =>
     Effect.gen(function*() {
       const { begun, turns } = make()
       const [well, failing] = [yield* Ids.make("WebhookId"), yield* Ids.make("WebhookId")]
       turns.remember(well, false)
       turns.remember(well, true)
       turns.remember(failing, false)
-      for (const name of ["a", "b", "c", "d"]) turns.add(name, { webhookId: well, isFresh: true })
-      for (const name of ["f", "g", "h", "i", "j"]) turns.add(name, { webhookId: well, isFresh: true })
-      turns.add("e", { webhookId: failing, isFresh: true })
+      for (const name of ["a", "b", "c", "d", "e", "f", "g", "h", "j"]) {
+        turns.add(name, { webhookId: well, isFresh: true })
+      }
+      turns.add("i", { webhookId: failing, isFresh: true })
       yield* turnOfTheLoop
       yield* turnOfTheLoop
       assert.deepStrictEqual(begun, ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"])
@@ -89,7 +91,7 @@ describe("Turns", () => {
       const { begun, turns } = make()
       const webhookId = yield* Ids.make("WebhookId")
       for (let i = 0; i < 3; i++) {
-        for (let n = 0; n < 4; n++) turns.add("before", { webhookId, isFresh: true })
+        for (let n = 0; n < 8; n++) turns.add("before", { webhookId, isFresh: true })
         yield* turnOfTheLoop
       }
       turns.add("last", { webhookId, isFresh: false })
@@ -102,13 +104,14 @@ describe("Turns", () => {
       const [well, failing] = [yield* Ids.make("WebhookId"), yield* Ids.make("WebhookId")]
       turns.remember(failing, false)
       for (const isFresh of [false, true]) {
-        for (const webhookId of [failing, well, well, well]) turns.add("one", { webhookId, isFresh })
+        const webhooks = [failing, ...Array.from({ length: 7 }, () => well)]
+        for (const webhookId of webhooks) turns.add("one", { webhookId, isFresh })
       }
-      assert.lengthOf(begun, 4)
-      assert.deepStrictEqual([turns.size, turns.inLine], [4, 0])
-      assert.lengthOf(turns.giveUp(), 4)
+      assert.lengthOf(begun, 8)
+      assert.deepStrictEqual([turns.size, turns.inLine, turns.freshInLine], [8, 0, 7])
+      assert.lengthOf(turns.giveUp(), 8)
       yield* turnOfTheLoop
-      assert.lengthOf(begun, 4)
+      assert.lengthOf(begun, 8)
       assert.strictEqual(turns.size, 0)
     }))
 })
