@@ -12,13 +12,18 @@ export interface Headers {
 
 export const make = (webhooks: WebhookService["Type"]) => ({
   one: (caller: Caller, event: EventInput, { "idempotency-key": key, traceparent }: Headers) =>
-    webhooks.publish(caller, { ...event, traceparent }, key),
+    webhooks.publish(caller, traced(event, traceparent), key),
   batch: (
     caller: Caller,
     { events }: { readonly events: readonly [EventInput, ...ReadonlyArray<EventInput>] },
     { "idempotency-key": key, traceparent }: Headers
   ) => {
-    const [first, ...rest] = Arr.map(events, (event) => ({ ...event, traceparent }))
+    const [first, ...rest] = Arr.map(events, (event) => traced(event, traceparent))
     return Effect.map(webhooks.publishBatch(caller, [first, ...rest], key), (data) => ({ data }))
   }
 })
+
+const traced = (
+  { clientId, eventType, occurredAt, payload }: EventInput,
+  traceparent: string | undefined
+): EventInput => ({ clientId, eventType, payload, occurredAt, traceparent })

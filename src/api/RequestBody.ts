@@ -65,6 +65,8 @@ const parse = (bytes: Uint8Array): Either.Either<Json.Json, Malformed> => {
   return Either.mapLeft(Json.parse(text), ({ code, message }) => new Malformed({ code, message }))
 }
 
+const empty = new Uint8Array()
+
 /** What is left of a body that is given up is UnreadBody's. */
 const receive = (source: IncomingMessage, { bytesMax, within }: BodyOptions) =>
   Effect.async<Uint8Array, Malformed | RequestTimeout | TooLarge>((resume) => {
@@ -77,7 +79,8 @@ const receive = (source: IncomingMessage, { bytesMax, within }: BodyOptions) =>
     }
     const finish = (): void => {
       callOff()
-      resume(Effect.succeed(Buffer.concat(chunks)))
+      const [only = empty, ...others] = chunks
+      resume(Effect.succeed(others.length === 0 ? only : Buffer.concat(chunks)))
     }
     const breakOff = (): void => {
       callOff()

@@ -1,9 +1,10 @@
 /** Something that happened once: its type, its payload, its time. And the envelope a receiver finds it in. */
-import * as DateTime from "effect/DateTime"
+import type * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import { EventTypeName } from "./EventType.ts"
 import { ClientId, DeliveryId, EventId, WebhookId } from "./Ids.ts"
 import type { JsonObject } from "./Json.ts"
+import * as Moment from "./Moment.ts"
 
 /** What the publisher learns once the event and its deliveries are committed. */
 export const Published = Schema.Struct({
@@ -29,7 +30,7 @@ export const envelope = (event: {
   readonly occurredAt: DateTime.Utc
   readonly payload: JsonObject
 }): JsonObject => ({
-  created_at: DateTime.formatIso(event.occurredAt),
+  created_at: Moment.write(event.occurredAt),
   data: event.payload,
   event_id: event.id,
   event_type: event.eventType

@@ -1,4 +1,5 @@
-/** A moment as clients write it: RFC 3339, or its date alone. Without an offset it is UTC. */
+/** A moment as clients write it: RFC 3339, or its date alone, without an offset in UTC. And as we write it. */
+import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 
 // Four digits of year: what is further away has no place in a timestamp of Postgres, or in a UUIDv7.
@@ -23,3 +24,12 @@ export const Moment = Schema.compose(
   ),
   Schema.DateTimeUtc
 )
+
+// Most of what is written in a row is of one millisecond.
+let latest = { millis: 0, text: "1970-01-01T00:00:00.000Z" }
+
+/** The same as `DateTime.formatIso`: RFC 3339 in UTC, with milliseconds. */
+export const write = (moment: DateTime.Utc): string => {
+  if (latest.millis !== moment.epochMillis) latest = { millis: moment.epochMillis, text: DateTime.formatIso(moment) }
+  return latest.text
+}

@@ -7,12 +7,12 @@
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import type { Fragment } from "@effect/sql/Statement"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Event, Published } from "../domain/Event.ts"
 import { noticePatternsOf, subscriptionsTo } from "../domain/EventType.ts"
 import { type ClientId, fromUuid, toUuid, type WebhookId } from "../domain/Ids.ts"
+import * as Moment from "../domain/Moment.ts"
 import type { Webhook } from "../domain/Webhook.ts"
 import type { ClaimedDelivery } from "./Claim.ts"
 import type { DirectQuery } from "./DirectQuery.ts"
@@ -99,7 +99,7 @@ const eventColumns = (sql: SqlClient, requests: ReadonlyArray<PublishRequest>): 
     ${PgArray.plain(events.map(({ id }) => toUuid(id)))}::uuid[],
     ${PgArray.quoted(events.map(({ eventType }) => eventType))}::text[],
     ${PgArray.joined(sql, events.map(({ body }) => body))},
-    ${PgArray.quoted(events.map(({ occurredAt }) => DateTime.formatIso(occurredAt)))}::timestamptz[],
+    ${PgArray.quoted(events.map(({ occurredAt }) => Moment.write(occurredAt)))}::timestamptz[],
     ${PgArray.quoted(events.map(({ traceparent }) => traceparent ?? null))}::text[],
     ${PgArray.plain(requestOf)}::int[]
   ) WITH ORDINALITY AS t (id, event_type, body, occurred_at, traceparent, nth, position)`

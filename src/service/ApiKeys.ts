@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
+import { hash as digest, randomBytes, timingSafeEqual } from "node:crypto"
 import { type Actor, system } from "../domain/Audit.ts"
 import type { ApiKey, Caller, Role } from "../domain/Client.ts"
 import * as Ids from "../domain/Ids.ts"
@@ -120,7 +120,7 @@ const make = Effect.gen(function*() {
 
 const tokenPattern = /^dhw_([0-7][0-9a-hjkmnp-tv-z]{25})_([0-9a-f]{64})$/
 
-const hash = (secret: string): Buffer => createHash("sha256").update(secret).digest()
+const hash = (secret: string): Buffer => digest("sha256", secret, "buffer")
 const hashOf = (key: { readonly secretHash: Uint8Array }): Uint8Array => key.secretHash
 const noHash = Buffer.alloc(32)
 const suffix = (id: KeyId): string => id.slice("key_".length)

@@ -48,7 +48,7 @@ const objectText = (object: { readonly [key: string]: Json }): string => {
 const sortedKeys = (object: object): ReadonlyArray<string> => {
   const keys = Object.keys(object)
   // UTF-16 order, JavaScript's own, differs from Python's only where surrogates meet what lies above them.
-  return keys.some((key) => surrogate.test(key)) ? keys.toSorted(byCodePoint) : keys.toSorted()
+  return surrogate.test(keys.join()) ? keys.sort(byCodePoint) : keys.sort()
 }
 
 const surrogate = /[\ud800-\udfff]/

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, FastCheck, Option, Schema } from "effect"
-import { Moment } from "../../src/domain/Moment.ts"
+import { Moment, write } from "../../src/domain/Moment.ts"
 
 const decode = Schema.decodeOption(Moment)
 const read = (text: string) => Option.getOrNull(Option.map(decode(text), DateTime.formatIso))
@@ -52,5 +52,14 @@ describe("a moment", () => {
       const exists = Option.exists(date, (made) => DateTime.formatIsoDateUtc(made) === text)
       assert.strictEqual(read(text), exists ? `${text}T00:00:00.000Z` : null)
     }))
+  })
+
+  it.prop("is written as ISO 8601 has it, whichever was written before", [
+    FastCheck.array(FastCheck.constantFrom(-1, 0, 1, 1_740_044_040_123, 1_740_044_040_124), { maxLength: 8 })
+  ], ([all]) => {
+    for (const millis of all) {
+      const moment = DateTime.unsafeMake(millis)
+      assert.strictEqual(write(moment), DateTime.formatIso(moment))
+    }
   })
 })
