@@ -77,22 +77,22 @@ describe("Scheduler", () => {
 
   it.scoped("goes on claiming for a webhook that gave all it was asked for, up to what it may hold", () =>
     Effect.gen(function*() {
-      const { claims, layer } = yield* scheduler(backlog, {}, { places: 8_000, perWebhook: 100 })
+      const { claims, layer } = yield* scheduler(backlog, {}, { places: 8_000, perWebhook: 30 })
       yield* Effect.gen(function*() {
         const webhooks = yield* someWebhooks(3)
         yield* workFor(...webhooks)
         const first = yield* Queue.take(claims)
-        assert.deepStrictEqual(first.webhooks.map(({ most }) => most), [85, 85, 85], "a share of 256")
+        assert.deepStrictEqual(first.webhooks.map(({ most }) => most), [21, 21, 21], "a share of 64")
         const queue = yield* DeliveryQueue
-        yield* Effect.replicateEffect(queue.take, 255)
+        yield* Effect.replicateEffect(queue.take, 63)
         yield* TestClock.adjust("10 millis")
         const second = yield* Queue.take(claims)
         assert.deepStrictEqual(named(second), webhooks)
-        assert.deepStrictEqual(second.webhooks.map(({ most }) => most), [15, 15, 15])
+        assert.deepStrictEqual(second.webhooks.map(({ most }) => most), [9, 9, 9])
         assert.notStrictEqual(first.leaseToken, second.leaseToken)
         yield* settled
         assert.strictEqual(yield* Queue.size(claims), 0)
-        assert.strictEqual(yield* queue.depth, 45)
+        assert.strictEqual(yield* queue.depth, 27)
       }).pipe(Effect.provide(layer))
     }))
 
@@ -124,8 +124,8 @@ describe("Scheduler", () => {
         yield* settled
         yield* onePoll
         assert.strictEqual(yield* Queue.size(claims), 1)
-        assert.strictEqual(yield* queue.inLine, 256)
-        yield* Effect.replicateEffect(queue.take, 127)
+        assert.strictEqual(yield* queue.inLine, 64)
+        yield* Effect.replicateEffect(queue.take, 31)
         yield* TestClock.adjust("20 millis")
         assert.strictEqual(yield* Queue.size(claims), 1)
         yield* queue.take
@@ -168,14 +168,14 @@ describe("Scheduler", () => {
       }).pipe(Effect.provide(layer))
     }))
 
-  it.scoped("asks for 64 webhooks at most in one claim, and for the others in the next", () =>
+  it.scoped("asks for 32 webhooks at most in one claim, and for the others in the next", () =>
     Effect.gen(function*() {
-      const webhooks = yield* someWebhooks(150)
+      const webhooks = yield* someWebhooks(75)
       const { claims, layer } = yield* scheduler(() => nothing, {}, { places: 4_000, perWebhook: 8 })
       yield* Effect.gen(function*() {
         yield* workFor(...webhooks)
         const requests = Array.from(yield* Queue.takeN(claims, 3))
-        assert.deepStrictEqual(requests.map((request) => request.webhooks.length), [64, 64, 22])
+        assert.deepStrictEqual(requests.map((request) => request.webhooks.length), [32, 32, 11])
         assert.deepStrictEqual(requests.flatMap(named), webhooks, "in the order in which they asked")
       }).pipe(Effect.provide(layer))
     }))
