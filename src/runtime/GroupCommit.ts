@@ -49,7 +49,7 @@ const lanes = 2
 const besideMin = 64
 
 /** How long a group waits for what was published before it. */
-const gatherMaxMs = 20
+const gatherMaxMs = 100
 
 export const layer = (options: { readonly leaseSeconds: number }) =>
   Layer.scoped(Commit, Effect.flatMap(FastLane.make(options), (fastLane) => make(fastLane)))
