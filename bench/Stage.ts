@@ -75,7 +75,7 @@ const routesOf = ({ eventTypes, fanOut }: Scene, url: string, blackHoleUrl: stri
 ]
 
 /** As `npm start` and the image run the service; the others may have it, too. */
-const heap = "--max-semi-space-size=64"
+const heap = "--max-semi-space-size=32"
 
 const startHost = (role: Role, profiles: string | null = null) =>
   Process.start<Address | null, HostAnswers>(
