@@ -14,6 +14,7 @@ import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import type * as Tracer from "effect/Tracer"
 import type { IncomingMessage, ServerResponse } from "node:http"
@@ -52,13 +53,15 @@ export const make = (platform: Platform) =>
     const { find } = yield* PublishRoutes
     const { enter } = yield* Admission
     const trace = yield* makeTrace
-    const fork = Runtime.runFork(yield* Effect.runtime<never>())
+    // The platform tells of what goes wrong: Effect's own line about a fiber that failed would repeat the request's body.
+    const runtime = yield* Effect.withUnhandledErrorLogLevel(Effect.runtime<never>(), Option.none())
+    const fork = Runtime.runFork(runtime)
 
     const answer = (route: Route, request: IncomingMessage, response: ServerResponse, span: Tracer.Span | null) => {
       let headers: AnswerHeaders.AnswerHeaders = {}
       const answered = route.answer(request, (told) =>
         Effect.sync(() => {
-          headers = told
+          headers = { ...headers, ...told }
         }))
       const fiber = fork(span === null ? answered : Effect.withParentSpan(answered, span))
       response.once("close", () => {
@@ -75,10 +78,10 @@ export const make = (platform: Platform) =>
     const take: Handler = (request, response) => {
       const route = find(request)
       if (route === undefined) return platform.handle(request, response)
-      const span = trace(request)
-      if (span === "recorded") return platform.record(request, response)
       // The platform turns away who finds no place.
-      return enter(response) ? answer(route, request, response, span) : platform.handle(request, response)
+      if (!enter(response)) return platform.handle(request, response)
+      const span = trace(request)
+      return span === "recorded" ? platform.record(request, response) : answer(route, request, response, span)
     }
     return take
   })

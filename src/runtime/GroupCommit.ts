@@ -21,6 +21,7 @@ import type { Committed, PublishRequest, Stored } from "../persistence/Publish.t
 import { Commit } from "../service/Commit.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as Tracing from "../telemetry/Tracing.ts"
+import * as Timer from "../transport/Timer.ts"
 import * as FastLane from "./FastLane.ts"
 import { Supervisor } from "./Supervisor.ts"
 
@@ -39,14 +40,15 @@ interface Pending {
 const eventsMax = 500
 const bytesMax = 4_194_304
 
-/** Groups that are committed at once: while one is flushed to the disk, the next is worked on. */
+/** Groups that are committed at once. */
 const lanes = 2
 
 /**
- * Who wait beside a group that is being committed before there is a second one. Every statement costs database and process
- * as much as two dozen events do, so fewer are better off with the next.
+ * Events that wait beside a group that is being committed before there is a second one: every statement costs database and
+ * process as much as two dozen events do, so fewer are better off with the next. But not behind one that takes so long.
  */
 const besideMin = 64
+const besideAfterMs = 50
 
 /** How long a group waits for what was published before it. */
 const gatherMaxMs = 100
@@ -66,17 +68,28 @@ const make = (fastLane: FastLane.FastLane) =>
     const pending = new Set<Pending>()
     let busy = 0
 
+    let isSlow = false
+    const wake = () => {
+      if (pending.size > 0) Queue.unsafeOffer(wakeups, undefined)
+    }
+
     const step = Effect.suspend(() => {
-      if (busy > 0 && pending.size < besideMin) return Effect.void
+      if (busy > 0 && !isSlow && eventsWaiting(pending) < besideMin) return Effect.void
       const group = takeGroup(pending)
       if (group.length === 0) return Effect.void
       busy += 1
+      isSlow = false
+      const callOff = Timer.after(besideAfterMs, () => {
+        isSlow = true
+        wake()
+      })
       // Another lane may take what is left, at once.
-      if (pending.size > 0) Queue.unsafeOffer(wakeups, undefined)
+      wake()
       return Effect.zipRight(Metric.update(Metrics.intakeBatchSize, eventsOf(group)), write(group)).pipe(
         Effect.ensuring(Effect.sync(() => {
           busy -= 1
-          if (pending.size > 0) Queue.unsafeOffer(wakeups, undefined)
+          callOff()
+          wake()
         }))
       )
     })
@@ -94,7 +107,11 @@ const make = (fastLane: FastLane.FastLane) =>
     )
     yield* supervisor.supervise(
       "GroupCommit",
-      Effect.zipRight(Effect.all(Array.from({ length: lanes }, () => lane), { concurrency: lanes }), Effect.never)
+      // Where it was restarted, a wake-up may have gone to the one before.
+      Effect.sync(wake).pipe(
+        Effect.zipRight(Effect.all(Array.from({ length: lanes }, () => lane), { concurrency: lanes })),
+        Effect.zipRight(Effect.never)
+      )
     )
 
     const written = (request: PublishRequest): Answer =>
@@ -136,10 +153,10 @@ const make = (fastLane: FastLane.FastLane) =>
 const makeGather = ({ isBusy }: FastLane.FastLane): Effect.Effect<void> =>
   Effect.async((resume) => {
     const until = performance.now() + gatherMaxMs
-    const look = () =>
-      isBusy() && performance.now() < until
-        ? void setImmediate(look)
-        : resume(Effect.void)
+    const look = (): void => {
+      if (isBusy() && performance.now() < until) setImmediate(look)
+      else resume(Effect.void)
+    }
     setImmediate(look)
   })
 
@@ -187,6 +204,16 @@ const withinSpans = <A, E>(group: ReadonlyArray<Pending>, self: Effect.Effect<A,
     others.reduce((linked, span) => Effect.linkSpans(linked, span), self),
     first
   )
+}
+
+/** Counted up to `besideMin`: more make no difference. */
+const eventsWaiting = (pending: ReadonlySet<Pending>): number => {
+  let events = 0
+  for (const { request } of pending) {
+    events += request.events.length
+    if (events >= besideMin) break
+  }
+  return events
 }
 
 const isGone = ({ publisher }: Pending): boolean =>

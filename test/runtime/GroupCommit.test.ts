@@ -118,6 +118,19 @@ layer(Stores.layer, Stores.options)("group commit", (it) => {
       }).pipe(Effect.provide(committing(store)))
     }))
 
+  it.scoped("lets nobody wait behind a group that takes long", () =>
+    Effect.gen(function*() {
+      const client = yield* Rows.makeClient("slow")
+      const { groups, open, store } = yield* gated
+      yield* Effect.gen(function*() {
+        yield* occupied(client, groups)
+        const late = yield* Effect.fork(Effect.flatMap(request(client), commit))
+        yield* eventually(Ref.get(groups), (sizes) => sizes.length === 2)
+        yield* open
+        yield* Fiber.join(late)
+      }).pipe(Effect.provide(committing(store)))
+    }))
+
   it.scoped("takes no more in while much that was published waits to be sent", () =>
     Effect.gen(function*() {
       const client = yield* Rows.makeClient("busy")
