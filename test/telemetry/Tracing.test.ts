@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, FastCheck, Option, Tracer } from "effect"
+import { Context, Effect, FastCheck, Option, Tracer } from "effect"
 import * as TraceContext from "../../src/telemetry/TraceContext.ts"
 import * as Tracing from "../../src/telemetry/Tracing.ts"
 
@@ -144,5 +144,26 @@ describe("TraceContext", () => {
       `00-4bf92f3577b34da6a3ce929d0e0e4736-${zeros.slice(16)}-01`
     ]
     for (const text of invalid) assert.isTrue(Option.isNone(TraceContext.parse(text)), String(text))
+  })
+
+  it("decides beforehand on what comes from outside, and then records it whatever the sampler says", () => {
+    const cases = [
+      ["always_on", 0, undefined, true],
+      ["always_off", 1, outside(true), false],
+      ["traceidratio", 1, outside(false), true],
+      ["traceidratio", 0, outside(true), false],
+      ["parentbased_traceidratio", 0, outside(true), true],
+      ["parentbased_traceidratio", 1, outside(false), false],
+      ["parentbased_traceidratio", 1, undefined, true]
+    ] as const
+    for (const [sampler, ratio, parent, isRecorded] of cases) {
+      const { names, tracer } = recording({ sampler, ratio })
+      const span = tracer.decline("request", Option.fromNullable(parent), 0n)
+      assert.strictEqual(span === null, isRecorded, `${sampler} ${ratio}`)
+      if (span !== null && parent !== undefined) assert.strictEqual(span.traceId, parent.traceId)
+      assert.isEmpty(names)
+      const opened = tracer.recording.span("request", Option.fromNullable(parent), Context.empty(), [], 0n, "server")
+      assert.isTrue(opened.sampled)
+    }
   })
 })
