@@ -63,7 +63,7 @@ const isSilent = ({ body, head }: RawExchange.RawAnswer): boolean =>
 
 const check = (received: string, sent: string) => {
   for (const answer of RawExchange.answers(received)) {
-    assert.isBelow(answer.status, 500, JSON.stringify(sent))
+    assert.isBelow(answer.status, 500, JSON.stringify(sent) + answer.body)
     if (answer.status < 400 || isSilent(answer)) continue
     assert.include(answer.head, "content-type: application/problem+json", JSON.stringify(sent))
     assert.strictEqual(JSON.parse(answer.body).status, answer.status)
