@@ -59,6 +59,37 @@ export const layer = (options: { readonly leaseSeconds: number }) =>
 /** Where nothing is sent, nothing is leased. */
 export const layerUnsent = Layer.scoped(Commit, Effect.suspend(() => make(FastLane.closed)))
 
+/** The groups that are being committed, and whether another may begin beside them. */
+class UnderWay {
+  readonly #wake: () => void
+  #groups = 0
+  /** Whether the one that was begun last is taking long. */
+  #isSlow = false
+
+  constructor(wake: () => void) {
+    this.#wake = wake
+  }
+
+  hasRoomFor(pending: ReadonlySet<Pending>): boolean {
+    return this.#groups === 0 || this.#isSlow || eventsWaiting(pending) >= besideMin
+  }
+
+  /** Returns what to do at its end. */
+  begin(): () => void {
+    this.#groups += 1
+    this.#isSlow = false
+    const callOff = Timer.after(besideAfterMs, () => {
+      this.#isSlow = true
+      this.#wake()
+    })
+    return () => {
+      this.#groups -= 1
+      callOff()
+      this.#wake()
+    }
+  }
+}
+
 const make = (fastLane: FastLane.FastLane) =>
   Effect.gen(function*() {
     const store = yield* EventStore
@@ -66,31 +97,20 @@ const make = (fastLane: FastLane.FastLane) =>
     const write = makeWrite(store, fastLane)
     const gather = makeGather(fastLane)
     const pending = new Set<Pending>()
-    let busy = 0
-
-    let isSlow = false
     const wake = () => {
       if (pending.size > 0) Queue.unsafeOffer(wakeups, undefined)
     }
+    const underWay = new UnderWay(wake)
 
     const step = Effect.suspend(() => {
-      if (busy > 0 && !isSlow && eventsWaiting(pending) < besideMin) return Effect.void
+      if (!underWay.hasRoomFor(pending)) return Effect.void
       const group = takeGroup(pending)
       if (group.length === 0) return Effect.void
-      busy += 1
-      isSlow = false
-      const callOff = Timer.after(besideAfterMs, () => {
-        isSlow = true
-        wake()
-      })
+      const end = underWay.begin()
       // Another lane may take what is left, at once.
       wake()
       return Effect.zipRight(Metric.update(Metrics.intakeBatchSize, eventsOf(group)), write(group)).pipe(
-        Effect.ensuring(Effect.sync(() => {
-          busy -= 1
-          callOff()
-          wake()
-        }))
+        Effect.ensuring(Effect.sync(end))
       )
     })
 
