@@ -54,6 +54,14 @@ const numbers: ReadonlyArray<
 ]
 
 describe("AppConfig", () => {
+  it.effect("finds every setting in a provider that joins its parts with something else", () =>
+    Effect.gen(function*() {
+      const environment = numbers.map(([name, from]) => [name, String(from)] as const)
+      const provider = ConfigProvider.fromMap(new Map(environment))
+      const config = yield* Effect.withConfigProvider(AppConfig, provider)
+      for (const [name, from, , at, unit = 1] of numbers) assert.strictEqual(at(config), from * unit, name)
+    }))
+
   it.effect("has the design's defaults", () =>
     Effect.gen(function*() {
       const config = yield* read({})
