@@ -59,7 +59,7 @@ const api = HttpApiBuilder.api(Api).pipe(
   Layer.provide(Authentication.layer)
 )
 
-/** Every request, its answer with what every answer carries. */
+/** Answers the requests of Node's server: those that publish on their short way, all others on the platform's. */
 const served = ({ requestTimeout }: ApiOptions) =>
   Layer.scopedDiscard(
     Effect.gen(function*() {

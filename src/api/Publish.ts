@@ -12,18 +12,19 @@ export interface Headers {
 
 export const make = (webhooks: WebhookService["Type"]) => ({
   one: (caller: Caller, event: EventInput, { "idempotency-key": key, traceparent }: Headers) =>
-    webhooks.publish(caller, traced(event, traceparent), key),
+    webhooks.publish(caller, withTrace(event, traceparent), key),
   batch: (
     caller: Caller,
     { events }: { readonly events: readonly [EventInput, ...ReadonlyArray<EventInput>] },
     { "idempotency-key": key, traceparent }: Headers
   ) => {
-    const [first, ...rest] = Arr.map(events, (event) => traced(event, traceparent))
+    const [first, ...rest] = Arr.map(events, (event) => withTrace(event, traceparent))
     return Effect.map(webhooks.publishBatch(caller, [first, ...rest], key), (data) => ({ data }))
   }
 })
 
-const traced = (
+// Field by field: a spread of an event that came in many shapes takes longer than all else here.
+const withTrace = (
   { clientId, eventType, occurredAt, payload }: EventInput,
   traceparent: string | undefined
 ): EventInput => ({ clientId, eventType, payload, occurredAt, traceparent })

@@ -1,8 +1,7 @@
 /**
- * The two routes on which events come in, answered in few steps. Their contract is EventsApi's,
- * and what goes wrong goes the way of all that does; but between a declared route and its handler the
- * platform takes several times as many steps as publishing itself. A request that is spelled in any other way, with a
- * query or another case, takes that way all the same.
+ * The two routes on which events come in, answered in few steps: between a declared route and its handler the platform takes
+ * several times as many as publishing itself. Their contract is EventsApi's. A request that is spelled in any other way, with
+ * a query or another case, is not found here and goes to the declared handlers.
  */
 import { HttpApiDecodeError } from "@effect/platform/HttpApiError"
 import * as Context from "effect/Context"

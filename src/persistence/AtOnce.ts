@@ -1,6 +1,6 @@
 /**
- * Answers that are mostly there at once, from memory. Every step of the interpreter costs half a microsecond, and an event
- * takes many of them on its way: who has the fiber at hand spares those that would only wait for nothing.
+ * What a ReadCache answers, and what is made of it: mostly there at once, from memory. A step of the interpreter costs half a
+ * microsecond, and an event takes many on its way: who has the fiber at hand spares those that would wait for nothing.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

@@ -43,8 +43,7 @@ export const make = (options: { readonly leaseSeconds: number }) =>
         yield* queue.offerAll(leased.map((delivery) => ({ delivery, leaseEndsAt, isFresh: true })))
         return yield* exit
       }))
-    const made: FastLane = { send, isBusy: () => queue.freshInLine() > waitingMax }
-    return made
+    return { send, isBusy: () => queue.freshInLine() > waitingMax } satisfies FastLane
   })
 
 /** Leases nothing. */

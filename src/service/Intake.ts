@@ -134,6 +134,7 @@ const makeCommit = (limits: { readonly payloadBytesMax: number }) =>
         return others.length === 0 ? first : Effect.all(told, { discard: true })
       })
 
+    // `answer` makes of the receipts what the verb answers, within the same step.
     return <A>(
       clientId: ClientId,
       inputs: readonly [EventInput, ...ReadonlyArray<EventInput>],
