@@ -45,6 +45,14 @@ const notices = (client: Ids.ClientId) =>
       SELECT event_type, payload, about, is_notice FROM outbox WHERE client_id = ${client} ORDER BY id`
   )
 
+/** Ids made before are older than those made after: within a millisecond of the database's they are in no order. */
+const millisecondOver = Effect.gen(function*() {
+  const sql = yield* SqlClient.SqlClient
+  const now = sql<{ readonly now: string }>`SELECT left(uuid_v7()::text, 13) AS now`
+  const [before] = yield* now
+  yield* Effect.repeat(now, { until: ([after]) => after?.now !== before?.now })
+})
+
 layer(Stores.layer, Stores.options)("AlertStore", (it) => {
   it.effect("keeps everything that is said of an alert", () =>
     Effect.gen(function*() {
@@ -155,6 +163,7 @@ layer(Stores.layer, Stores.options)("AlertStore", (it) => {
       const store = yield* AlertStore
       for (const kind of ["high_latency", "certificate_error", "secret_expiring"] as const) {
         yield* store.raise(latency(client, webhook.id, { kind }))
+        yield* millisecondOver
       }
       yield* store.raise(latency(client, other.id))
       yield* store.resolve(webhook.id, ["certificate_error"])
