@@ -14,8 +14,6 @@ import * as HttpTraceContext from "@effect/platform/HttpTraceContext"
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
-import * as Runtime from "effect/Runtime"
 import type * as Tracer from "effect/Tracer"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import * as Tracing from "../telemetry/Tracing.ts"
@@ -23,6 +21,7 @@ import { Admission } from "./Admission.ts"
 import * as AnswerHeaders from "./AnswerHeaders.ts"
 import { Api } from "./Api.ts"
 import * as Failures from "./Failures.ts"
+import * as FiberPool from "./FiberPool.ts"
 import { PublishRoutes, type Route } from "./PublishRoutes.ts"
 import * as SecurityHeaders from "./SecurityHeaders.ts"
 
@@ -53,9 +52,7 @@ export const make = (platform: Platform) =>
     const { find } = yield* PublishRoutes
     const { enter } = yield* Admission
     const trace = yield* makeTrace
-    // The platform tells of what goes wrong: Effect's own line about a fiber that failed would repeat the request's body.
-    const runtime = yield* Effect.withUnhandledErrorLogLevel(Effect.runtime<never>(), Option.none())
-    const fork = Runtime.runFork(runtime)
+    const fibers = yield* FiberPool.make
 
     const answer = (route: Route, request: IncomingMessage, response: ServerResponse, span: Tracer.Span | null) => {
       let headers: AnswerHeaders.AnswerHeaders = {}
@@ -63,15 +60,14 @@ export const make = (platform: Platform) =>
         Effect.sync(() => {
           headers = { ...headers, ...told }
         }))
-      const fiber = fork(span === null ? answered : Effect.withParentSpan(answered, span))
-      response.once("close", () => {
-        if (!response.writableEnded) fiber.unsafeInterruptAsFork(clientAbortFiberId)
-      })
-      fiber.addObserver((exit) => {
+      const interrupt = fibers.run(span === null ? answered : Effect.withParentSpan(answered, span), (exit) => {
         if (response.destroyed) return
         if (Exit.isSuccess(exit)) return accept(response, exit.value, headers)
         refused.set(request, { cause: exit.cause, headers })
         platform.handle(request, response)
+      })
+      response.on("close", () => {
+        if (!response.writableEnded) interrupt(clientAbortFiberId)
       })
     }
 
