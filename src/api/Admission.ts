@@ -33,11 +33,15 @@ export class Admission extends Context.Tag("deeper-hub-webhooks/api/Admission")<
 }
 
 const make = (places: number): typeof Admission.Service => {
-  const underWay = new Set<ServerResponse>()
+  // Not in a Set: where thousands come and go each second, V8 leaves tables behind that hold each other and what was in them.
+  const admitted = new WeakSet<ServerResponse>()
+  let underWay = 0
   const waitingMax = Math.max(1, Math.floor(places / 4))
   const waitingPerClientMax = Math.max(1, Math.floor(waitingMax / 4))
   const waiting = new Map<ClientId, number>()
-  const leave = (response: ServerResponse): void => void underWay.delete(response)
+  const leave = (response: ServerResponse): void => {
+    if (admitted.delete(response)) underWay -= 1
+  }
   const sitDown = (client: ClientId) =>
     Effect.suspend(() => {
       const own = waiting.get(client) ?? 0
@@ -55,11 +59,12 @@ const make = (places: number): typeof Admission.Service => {
     })
   return {
     enter: (response) => {
-      if (underWay.has(response)) return true
-      if (underWay.size >= places) return false
-      underWay.add(response)
+      if (admitted.has(response)) return true
+      if (underWay >= places) return false
+      admitted.add(response)
+      underWay += 1
       // The connection's word and not the handler's: an answer that nobody fetches is never finished.
-      response.once("close", () => leave(response))
+      response.on("close", () => leave(response))
       return true
     },
     leave,

@@ -48,34 +48,38 @@ export const make = (options: ListenerOptions): Effect.Effect<Listener["Type"]> 
     const { timeout, ...timeouts } = limits(options)
     const server = createServer(timeouts)
     server.timeout = timeout
-    const sockets = new Set<Socket>()
-    const underWay = new Set<ServerResponse>()
+    const sockets: Sockets = new Map()
     server.on("connection", (socket) => {
-      sockets.add(socket)
+      sockets.set(socket, [])
       socket.once("close", () => sockets.delete(socket))
     })
     server.on("request", (request, response) => {
-      underWay.add(response)
-      response.once("close", () => underWay.delete(response))
+      const underWay = sockets.get(request.socket)
+      underWay?.push(response)
+      response.on("close", () => underWay?.splice(underWay.indexOf(response), 1))
       // No listener but this one: the API is not there yet, or not any more.
       if (server.listenerCount("request") > 1) return
       if (request.url === "/healthz") alive(response)
       else BareProblem.answer(response, stopping)
     })
-    BrokenRequest.answer(server, (socket) => Array.from(underWay).find((response) => response.socket === socket))
+    BrokenRequest.answer(server, (socket) => sockets.get(socket)?.find((response) => response.socket === socket))
 
-    return { server, drain: drain(server, sockets, underWay) }
+    return { server, drain: drain(server, sockets) }
   })
 
-const drain = (server: Server, sockets: ReadonlySet<Socket>, underWay: ReadonlySet<ServerResponse>) =>
+/** Every connection, and what is under way on it: more than one where a client sends ahead. */
+type Sockets = Map<Socket, Array<ServerResponse>>
+
+const drain = (server: Server, sockets: Sockets) =>
   Effect.async<void>((resume) => {
     server.close(() => resume(Effect.void))
-    for (const response of underWay) {
-      if (!response.headersSent) response.setHeader("connection", "close")
-      response.once("close", () => server.closeIdleConnections())
+    for (const [socket, underWay] of sockets) {
+      if (underWay.length === 0) socket.destroy()
+      for (const response of underWay) {
+        if (!response.headersSent) response.setHeader("connection", "close")
+        response.once("close", () => server.closeIdleConnections())
+      }
     }
-    const busy = new Set(Array.from(underWay, ({ socket }) => socket))
-    for (const socket of sockets) if (!busy.has(socket)) socket.destroy()
   }).pipe(
     // A finalizer cannot be interrupted, and what cannot be interrupted has no timeout.
     Effect.interruptible,

@@ -96,7 +96,7 @@ const receive = (source: IncomingMessage, { bytesMax, within }: BodyOptions) =>
       resume(Effect.fail(error))
     }
     const callOff = Timer.after(Duration.toMillis(within), () => giveUp(late(within)))
-    source.on("data", collect).once("end", finish).once("error", breakOff)
+    source.on("data", collect).on("end", finish).on("error", breakOff)
     // Nothing to be done on interruption: that is for who is gone, and then the body breaks off.
   })
 

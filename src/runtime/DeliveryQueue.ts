@@ -50,6 +50,7 @@ interface Waiting {
 const make = Effect.gen(function*() {
   const store = yield* DeliveryStore
   const ready: Array<LeasedDelivery> = []
+  /** The one that began to wait last is taken first: few are at work at a time, and what those leave behind dies young. */
   const workers: Array<Waiting> = []
 
   const take: Effect.Effect<LeasedDelivery> = Effect.withFiberRuntime((fiber) => {
@@ -62,7 +63,7 @@ const make = Effect.gen(function*() {
   // It is woken to take one, not handed one: of whom an interruption is on its way takes none.
   const turns = new Turns<LeasedDelivery>((delivery) => {
     ready.push(delivery)
-    for (let worker = workers.shift(); worker !== undefined; worker = workers.shift()) {
+    for (let worker = workers.pop(); worker !== undefined; worker = workers.pop()) {
       if (worker.fiber.unsafePoll() === null) return worker.resume(take)
     }
   })

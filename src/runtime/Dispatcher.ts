@@ -26,7 +26,7 @@ import * as Spans from "../telemetry/Spans.ts"
 import * as TraceContext from "../telemetry/TraceContext.ts"
 import { Bulkhead } from "./Bulkhead.ts"
 import { DeliveryQueue, type LeasedDelivery, remainingMs } from "./DeliveryQueue.ts"
-import { LeaseKeeper } from "./LeaseKeeper.ts"
+import { type Kept, LeaseKeeper } from "./LeaseKeeper.ts"
 import { OutcomeRecorder } from "./OutcomeRecorder.ts"
 import { Supervisor } from "./Supervisor.ts"
 import * as Verdict from "./Verdict.ts"
@@ -47,88 +47,117 @@ export const layer = (options: DispatcherOptions) =>
     Effect.gen(function*() {
       const queue = yield* DeliveryQueue
       const supervisor = yield* Supervisor
-      const send = yield* makeSend(options, queue)
-      // In steps that call each other: a loop of Effect's own would give way to all others after each delivery.
-      const worker: Effect.Effect<never> = Effect.uninterruptibleMask((restore) => {
-        const take = restore(queue.take)
-        const next: Effect.Effect<never> = Effect.flatMap(take, (leased) => Effect.flatMap(send(leased), () => next))
-        return next
-      })
-      const pool = Effect.all(Array.from({ length: options.concurrency }, () => worker), { concurrency: "unbounded" })
+      const worker = yield* makeWorker(options, queue)
+      const pool = Effect.all(Array.from({ length: options.concurrency }, worker), { concurrency: "unbounded" })
       yield* supervisor.supervise("Dispatcher", Effect.zipRight(pool, Effect.never))
       // At the end, before the attempts under way: others can send at once what waits here for its turn.
       yield* Effect.addFinalizer(() => queue.giveBack)
     })
   )
 
+/**
+ * A worker takes and sends for ever, in steps that call each other: a loop of Effect's own would give way to all others
+ * after each delivery, and each effect around an attempt costs as much as a signature.
+ */
+const makeWorker = (options: DispatcherOptions, queue: DeliveryQueue["Type"]) =>
+  Effect.gen(function*() {
+    const bulkhead = yield* Bulkhead
+    const keeper = yield* LeaseKeeper
+    const send = yield* makeSend(options, queue)
+
+    return (): Effect.Effect<never> => {
+      const hand: Hand = { delivery: null, lease: null }
+      const empty = (attemptMs: number | null) => {
+        if (hand.delivery !== null) bulkhead.leave(hand.delivery.webhookId, attemptMs)
+        hand.delivery = null
+        hand.lease = null
+      }
+      // No outcome will come: its lease is left to end.
+      const letGo = Effect.suspend(() =>
+        Effect.map(keeper.drop(hand.lease === null ? [] : [hand.lease]), () => empty(null))
+      )
+      return Effect.uninterruptibleMask((restore) => {
+        const next: Effect.Effect<never> = Effect.flatMap(restore(queue.take), (leased) => {
+          hand.delivery = leased.delivery
+          return send(leased, hand, done)
+        })
+        const done = (attemptMs: number | null): Effect.Effect<never> => {
+          empty(attemptMs)
+          return next
+        }
+        return Effect.tapErrorCause(next, () => letGo)
+      })
+    }
+  })
+
+/** What a worker is at. */
+interface Hand {
+  delivery: ClaimedDelivery | null
+  /** While its outcome is still to come. */
+  lease: Kept | null
+}
+
+/** What a worker goes on with once it is done with a delivery; null where no attempt was made. */
+type Done = (attemptMs: number | null) => Effect.Effect<never>
+
 const makeSend = (options: DispatcherOptions, queue: DeliveryQueue["Type"]) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
     const courier = yield* Courier
     const recorder = yield* OutcomeRecorder
-    const bulkhead = yield* Bulkhead
     const keeper = yield* LeaseKeeper
     const openSpan = yield* Spans.attempts
 
-    const attempt = (delivery: ClaimedDelivery, span: Spans.AttemptSpan) =>
-      courier.deliver(delivery, sentWith(options, delivery, span)).pipe(
-        // A bug that one delivery brings out is that delivery's outcome, not the end of the pool.
-        Effect.catchAllDefect((defect) =>
-          Effect.zipRight(
-            Effect.annotateLogs(Effect.logError("attempt died", defect), namesOf(delivery)),
-            internalError
-          )
-        ),
-        Spans.ends(span, endOf)
-      )
-
     const begin = (
       { delivery, leaseEndsAt }: LeasedDelivery,
-      fiber: Fiber.RuntimeFiber<unknown, unknown>
-    ): Effect.Effect<void> => {
+      fiber: Fiber.RuntimeFiber<unknown, unknown>,
+      hand: Hand,
+      done: Done
+    ): Effect.Effect<never> => {
       const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
       const { attemptCount, id, traceparent, url, webhookId } = delivery
       const beganAt = clock.unsafeCurrentTimeNanos()
       // Whoever waited for long may not be the one who has it any more.
       if (remainingMs(leaseEndsAt, beganAt) < leaseMarginMs) {
-        return Effect.map(giveBack(store, delivery), () => bulkhead.leave(webhookId, null))
+        return Effect.flatMap(giveBack(store, delivery), () => done(null))
       }
-      keeper.keep(delivery, beganAt)
+      const lease = keeper.keep(delivery, beganAt)
+      hand.lease = lease
       Metrics.inflight.unsafeModify(1, [])
       const span = openSpan({ id, url, number: attemptCount + 1, traceparent }, beganAt)
 
-      const conclude = (outcome: Outcome): Effect.Effect<void> => {
+      const conclude = (outcome: Outcome): Effect.Effect<never> => {
         const tookMs = Number(clock.unsafeCurrentTimeNanos() - beganAt) / 1e6
         const isDelivered = outcome.status === "delivered"
         Metrics.inflight.unsafeModify(-1, [])
         queue.remember(webhookId, isDelivered)
         count(delivery, outcome, span, clock)
-        const pending = { webhookId, outcome }
+        const pending = { webhookId, outcome, lease }
         const isHandedOver = recorder.offer(pending)
         const isTold = !isDelivered || Logs.isWanted(fiber, LogLevel.Info)
-        if (isHandedOver && !isTold) {
-          bulkhead.leave(webhookId, tookMs)
-          return Effect.void
-        }
+        if (isHandedOver && !isTold) return done(tookMs)
         return (isTold ? Spans.within(span)(report(delivery, outcome)) : Effect.void).pipe(
           Effect.zipRight(isHandedOver ? Effect.void : recorder.record(pending)),
-          Effect.map(() => bulkhead.leave(webhookId, tookMs))
+          Effect.flatMap(() => done(tookMs))
         )
       }
-      return Effect.matchEffect(attempt(delivery, span), {
+      const fail = (failure: DeliveryFailure) =>
+        Effect.flatMap(Verdict.failed(delivery, failure, options.retryPolicy), conclude)
+
+      const attempt = courier.deliver(delivery, sentWith(options, delivery, span))
+      return Effect.matchCauseEffect(Spans.ends(span, endOf)(attempt), {
         onSuccess: (exchange) => conclude(Verdict.delivered(delivery, exchange, clock.unsafeCurrentTimeMillis())),
-        onFailure: (failure) => Effect.flatMap(Verdict.failed(delivery, failure, options.retryPolicy), conclude)
+        onFailure: (cause) =>
+          Option.match(Cause.failureOption(cause), {
+            onSome: fail,
+            // A bug that one delivery brings out is that delivery's outcome, not the end of the pool.
+            onNone: () => Effect.flatMap(internalError(delivery, cause, clock.unsafeCurrentTimeMillis()), fail)
+          })
       })
     }
 
-    return (leased: LeasedDelivery) => {
-      const { id, webhookId } = leased.delivery
-      // No outcome will come: its lease is left to end.
-      return Effect.tapErrorCause(
-        Effect.withFiberRuntime<void>((fiber) => begin(leased, fiber)),
-        () => Effect.map(keeper.drop([id]), () => bulkhead.leave(webhookId, null))
-      )
-    }
+    return (leased: LeasedDelivery, hand: Hand, done: Done): Effect.Effect<never> =>
+      Effect.withFiberRuntime((fiber) => begin(leased, fiber, hand, done))
   })
 
 const sentWith = (
@@ -158,7 +187,7 @@ const endOf = (exit: Exit.Exit<Exchange, DeliveryFailure>): Spans.AttemptEnd | n
     onSuccess: ({ status }) => ({ status, result: "success" }),
     onFailure: (cause) =>
       Option.match(Cause.failureOption(cause), {
-        onNone: () => null,
+        onNone: () => Cause.isInterruptedOnly(cause) ? null : { status: null, result: "failure_retryable" },
         onSome: (failure) => ({ status: failure.exchange.status, result: Verdict.resultOf(failure) })
       })
   })
@@ -200,12 +229,15 @@ const factsOf = (delivery: ClaimedDelivery, { errorClass, errorMessage, exchange
 
 const gone = "webhook switched off: its endpoint says that it is gone"
 
-const internalError = Effect.flatMap(Clock.currentTimeMillis, (startedAt) =>
-  Effect.fail(
-    new RetryableFailure({
-      class: "internal_error",
-      message: "This service failed while it made the attempt; its operator has been told.",
-      retryAfterMs: null,
-      exchange: unsent(startedAt)
-    })
-  ))
+const internalError = (delivery: ClaimedDelivery, cause: Cause.Cause<unknown>, startedAt: number) =>
+  Effect.logError("attempt died", cause).pipe(
+    Effect.annotateLogs(namesOf(delivery)),
+    Effect.as(
+      new RetryableFailure({
+        class: "internal_error",
+        message: "This service failed while it made the attempt; its operator has been told.",
+        retryAfterMs: null,
+        exchange: unsent(startedAt)
+      })
+    )
+  )

@@ -70,7 +70,7 @@ class UnderWay {
     this.#wake = wake
   }
 
-  hasRoomFor(pending: ReadonlySet<Pending>): boolean {
+  hasRoomFor(pending: ReadonlyArray<Pending>): boolean {
     return this.#groups === 0 || this.#isSlow || eventsWaiting(pending) >= besideMin
   }
 
@@ -96,9 +96,9 @@ const make = (fastLane: FastLane.FastLane) =>
     const supervisor = yield* Supervisor
     const write = makeWrite(store, fastLane)
     const gather = makeGather(fastLane)
-    const pending = new Set<Pending>()
+    const pending: Array<Pending> = []
     const wake = () => {
-      if (pending.size > 0) Queue.unsafeOffer(wakeups, undefined)
+      if (pending.length > 0) Queue.unsafeOffer(wakeups, undefined)
     }
     const underWay = new UnderWay(wake)
 
@@ -117,7 +117,7 @@ const make = (fastLane: FastLane.FastLane) =>
     // What is left when the lanes are gone is written all the same.
     const wakeups = yield* Effect.acquireRelease(
       Queue.sliding<void>(1),
-      (wakeups) => Effect.zipRight(Effect.repeat(step, { while: () => pending.size > 0 }), Queue.shutdown(wakeups))
+      (wakeups) => Effect.zipRight(Effect.repeat(step, { while: () => pending.length > 0 }), Queue.shutdown(wakeups))
     )
 
     const lane = Effect.forever(
@@ -141,7 +141,7 @@ const make = (fastLane: FastLane.FastLane) =>
         const publisher = RuntimeFlags.interruptible(runtimeFlags) ? fiber : null
         // Being ready for an interruption costs more steps than all else here: who was interrupted is passed over instead.
         return Effect.async((resume) => {
-          pending.add({ request, span, answer: resume, publisher })
+          pending.push({ request, span, answer: resume, publisher })
           Queue.unsafeOffer(wakeups, undefined)
         })
       })
@@ -227,7 +227,7 @@ const withinSpans = <A, E>(group: ReadonlyArray<Pending>, self: Effect.Effect<A,
 }
 
 /** Counted up to `besideMin`: more make no difference. */
-const eventsWaiting = (pending: ReadonlySet<Pending>): number => {
+const eventsWaiting = (pending: ReadonlyArray<Pending>): number => {
   let events = 0
   for (const { request } of pending) {
     events += request.events.length
@@ -239,26 +239,35 @@ const eventsWaiting = (pending: ReadonlySet<Pending>): number => {
 const isGone = ({ publisher }: Pending): boolean =>
   publisher !== null && !Cause.isEmpty(publisher.getFiberRef(FiberRef.interruptedCause))
 
-/** The oldest that fit one statement. Of those with one idempotency key, all but the first are for a later one. */
-const takeGroup = (pending: Set<Pending>): ReadonlyArray<Pending> => {
+/**
+ * Takes out the oldest that fit one statement, and who is gone. Of those with one idempotency key, all but the first are for
+ * a later one.
+ */
+const takeGroup = (pending: Array<Pending>): ReadonlyArray<Pending> => {
   const group: Array<Pending> = []
+  const later: Array<Pending> = []
   const keys = new Set<string>()
+  let isFull = false
   let events = 0
   let bytes = 0
-  for (const one of pending) {
-    if (isGone(one)) {
-      pending.delete(one)
-      continue
-    }
+  for (const one of pending.splice(0)) {
+    if (isGone(one)) continue
     const { clientId, events: more, idempotency } = one.request
     const key = idempotency === null ? null : `${clientId} ${idempotency.key}`
-    if (key !== null && keys.has(key)) continue
+    if (isFull || (key !== null && keys.has(key))) {
+      later.push(one)
+      continue
+    }
     events += more.length
     for (const { body } of more) bytes += body.length
-    if (group.length > 0 && (events > eventsMax || bytes > bytesMax)) break
+    isFull = group.length > 0 && (events > eventsMax || bytes > bytesMax)
+    if (isFull) {
+      later.push(one)
+      continue
+    }
     if (key !== null) keys.add(key)
     group.push(one)
-    pending.delete(one)
   }
+  pending.push(...later)
   return group
 }

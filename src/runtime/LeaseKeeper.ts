@@ -7,14 +7,15 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
-import type { DeliveryId } from "../domain/Ids.ts"
 import { DeliveryStore } from "../persistence/DeliveryStore.ts"
 import type { Lease } from "../persistence/Leases.ts"
 import { Supervisor } from "./Supervisor.ts"
 
-interface Kept extends Lease {
+/** A lease that is kept until it is dropped. */
+export interface Kept extends Lease {
   /** Nanoseconds of the monotonic clock at which it was leased, or prolonged last. */
-  readonly since: bigint
+  since: bigint
+  isDropped: boolean
 }
 
 export class LeaseKeeper extends Context.Tag("deeper-hub-webhooks/runtime/LeaseKeeper")<LeaseKeeper, {
@@ -22,9 +23,9 @@ export class LeaseKeeper extends Context.Tag("deeper-hub-webhooks/runtime/LeaseK
    * From now on the lease is prolonged; `since` is now, in nanoseconds of the monotonic clock. A plain step: it is taken at
    * every attempt.
    */
-  readonly keep: (lease: Lease, since: bigint) => void
+  readonly keep: (lease: Lease, since: bigint) => Kept
   /** Their outcomes are written, or they were given back. */
-  readonly drop: (ids: ReadonlyArray<DeliveryId>) => Effect.Effect<void>
+  readonly drop: (leases: ReadonlyArray<Kept>) => Effect.Effect<void>
   /** Leases that are kept. */
   readonly size: Effect.Effect<number>
 }>() {
@@ -41,7 +42,7 @@ const make = ({ leaseSeconds }: { readonly leaseSeconds: number }) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
     const supervisor = yield* Supervisor
-    const kept = new Map<DeliveryId, Kept>()
+    const kept = new AllKept()
     const intervalMs = leaseSeconds * 1_000 * shareBefore
 
     const prolongSome = (leases: ReadonlyArray<Kept>) =>
@@ -49,17 +50,16 @@ const make = ({ leaseSeconds }: { readonly leaseSeconds: number }) =>
         const since = yield* Clock.currentTimeNanos
         const standing = yield* store.prolong(leases, leaseSeconds)
         let lost = 0
-        for (const { id, leaseToken } of leases) {
-          if (kept.get(id)?.leaseToken !== leaseToken) continue
-          if (standing.has(id)) kept.set(id, { id, leaseToken, since })
-          else if (kept.delete(id)) lost++
+        for (const lease of leases) {
+          if (standing.has(lease.id)) lease.since = since
+          else if (kept.drop(lease)) lost++
         }
         if (lost > 0) yield* Effect.logWarning("leases ended before they were prolonged", { count: lost })
       })
 
     const round = Effect.gen(function*() {
       const now = yield* Clock.currentTimeNanos
-      const old = Array.from(kept.values()).filter(({ since }) => Number(now - since) / 1e6 >= intervalMs / 2)
+      const old = kept.all().filter(({ since }) => Number(now - since) / 1e6 >= intervalMs / 2)
       for (let i = 0; i < old.length; i += batchMax) yield* prolongSome(old.slice(i, i + batchMax))
     }).pipe(
       Effect.catchTag("PersistenceError", (error) =>
@@ -74,13 +74,37 @@ const make = ({ leaseSeconds }: { readonly leaseSeconds: number }) =>
 
     return LeaseKeeper.of({
       keep: ({ id, leaseToken }, since) =>
-        void kept.set(id, { id, leaseToken, since }),
-      drop: (ids) =>
-        Effect.sync(() => {
-          for (const id of ids) {
-            kept.delete(id)
-          }
-        }),
-      size: Effect.sync(() => kept.size)
+        kept.add({ id, leaseToken, since, isDropped: false }),
+      drop: (leases) => Effect.sync(() => leases.forEach((lease) => kept.drop(lease))),
+      size: Effect.sync(() => kept.all().length)
     })
   })
+
+/**
+ * A list from which what was dropped is taken out now and then. In a Map, where thousands come and go each second, V8 leaves
+ * tables behind that hold each other, and garbage collection carries along all that was ever in them.
+ */
+class AllKept {
+  #leases: Array<Kept> = []
+  #dropped = 0
+
+  add(lease: Kept): Kept {
+    this.#leases.push(lease)
+    return lease
+  }
+
+  /** Answers whether it was kept. */
+  drop(lease: Kept): boolean {
+    if (lease.isDropped) return false
+    lease.isDropped = true
+    this.#dropped += 1
+    if (this.#dropped > this.#leases.length / 2) this.all()
+    return true
+  }
+
+  all(): ReadonlyArray<Kept> {
+    this.#leases = this.#leases.filter(({ isDropped }) => !isDropped)
+    this.#dropped = 0
+    return this.#leases
+  }
+}

@@ -5,25 +5,26 @@
  * makes its outcome void, and the delivery is sent again.
  */
 import { partition } from "effect/Array"
-import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
-import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import type { WebhookId } from "../domain/Ids.ts"
 import { DeliveryStore } from "../persistence/DeliveryStore.ts"
 import type { Outcome } from "../persistence/Outcomes.ts"
 import { Signal, Signals } from "../telemetry/Signals.ts"
 import { makeCircuits } from "./Circuits.ts"
-import { LeaseKeeper } from "./LeaseKeeper.ts"
+import { type Kept, LeaseKeeper } from "./LeaseKeeper.ts"
 import { Supervisor } from "./Supervisor.ts"
 
 export interface PendingOutcome {
   readonly webhookId: WebhookId
   readonly outcome: Outcome
+  /** Kept until the outcome is written. */
+  readonly lease: Kept
 }
 
 const batchMax = 500
@@ -74,8 +75,8 @@ const make = Effect.gen(function*() {
     }).pipe(
       Effect.catchTag("PersistenceError", (error) =>
         Effect.logError("outcomes given up; their deliveries are sent again", { count: pending.length, error })),
-      Effect.ensuring(keeper.drop(pending.map(({ outcome }) =>
-        outcome.deliveryId
+      Effect.ensuring(keeper.drop(pending.map(({ lease }) =>
+        lease
       )))
     )
 
@@ -89,15 +90,14 @@ const make = Effect.gen(function*() {
           Effect.die(defect)
         ))
 
+  const pending = new PendingOutcomes()
   // What is still pending when the workers are done is written before the pools close.
-  const queue = yield* Effect.acquireRelease(
-    Queue.bounded<PendingOutcome>(pendingMax),
-    (queue) =>
-      Effect.gen(function*() {
-        const rest = Chunk.toReadonlyArray(yield* Queue.takeAll(queue))
-        if (rest.length > 0) yield* write(rest)
-        yield* Queue.shutdown(queue)
-      })
+  yield* Effect.addFinalizer(() =>
+    Effect.whileLoop({
+      while: () => pending.size > 0,
+      body: () => write(pending.take()),
+      step: constVoid
+    })
   )
 
   /** Writes, and answers how long it rests. */
@@ -110,8 +110,8 @@ const make = Effect.gen(function*() {
     })
 
   const step = Effect.uninterruptibleMask((restore) =>
-    restore(Queue.takeBetween(queue, 1, batchMax)).pipe(
-      Effect.flatMap((batch) => writeAll(Chunk.toReadonlyArray(batch))),
+    restore(pending.some).pipe(
+      Effect.flatMap(() => writeAll(pending.take())),
       Effect.flatMap((restMs) => restMs > 0 ? restore(Effect.sleep(restMs)) : Effect.void)
     )
   )
@@ -119,7 +119,54 @@ const make = Effect.gen(function*() {
   yield* supervisor.supervise("OutcomeRecorder", Effect.forever(step))
 
   return OutcomeRecorder.of({
-    offer: (outcome) => queue.unsafeOffer(outcome),
-    record: (outcome) => Effect.asVoid(Queue.offer(queue, outcome))
+    offer: (outcome) => pending.offer(outcome),
+    record: (outcome) => pending.add(outcome)
   })
 })
+
+/**
+ * A bounded queue in lists. In the links of one of Effect's, where thousands pass each second, V8 finds each outcome held by
+ * the one before, and garbage collection carries all of them along.
+ */
+class PendingOutcomes {
+  readonly #pending: Array<PendingOutcome> = []
+  readonly #waiting: Array<{ readonly outcome: PendingOutcome; readonly resume: (go: Effect.Effect<void>) => void }> =
+    []
+  readonly #latch = Effect.unsafeMakeLatch()
+
+  get size(): number {
+    return this.#pending.length
+  }
+
+  /** Waits until there are some. */
+  get some(): Effect.Effect<void> {
+    return this.#latch.await
+  }
+
+  offer(outcome: PendingOutcome): boolean {
+    if (this.#pending.length >= pendingMax) return false
+    this.#pending.push(outcome)
+    this.#latch.unsafeOpen()
+    return true
+  }
+
+  /** Waits where there is no room, and is let in in turn. */
+  add(outcome: PendingOutcome): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.offer(outcome)
+        ? Effect.void
+        : Effect.async<void>((resume) => void this.#waiting.push({ outcome, resume }))
+    )
+  }
+
+  /** The next batch. */
+  take(): ReadonlyArray<PendingOutcome> {
+    const batch = this.#pending.splice(0, batchMax)
+    for (const { outcome, resume } of this.#waiting.splice(0, pendingMax - this.#pending.length)) {
+      this.#pending.push(outcome)
+      resume(Effect.void)
+    }
+    if (this.#pending.length === 0) this.#latch.unsafeClose()
+    return batch
+  }
+}

@@ -28,7 +28,7 @@ const quickMax = 10_000
 
 export class Places {
   readonly #held = new Map<WebhookId, number>()
-  /** The one that was quick last is last. */
+  /** The one that has been quick for longest is first. */
   readonly #quick = new Set<WebhookId>()
   readonly #perWebhook: number
   readonly #reserved: number
@@ -87,8 +87,8 @@ export class Places {
 
   /** How long its latest attempt took. */
   remember(webhook: WebhookId, attemptMs: number): void {
-    this.#quick.delete(webhook)
-    if (attemptMs <= quickMs) this.#quick.add(webhook)
+    if (attemptMs > quickMs) this.#quick.delete(webhook)
+    else this.#quick.add(webhook)
     const oldest = this.#quick.values().next()
     if (this.#quick.size > quickMax && oldest.done !== true) this.#quick.delete(oldest.value)
   }

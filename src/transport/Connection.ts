@@ -35,6 +35,11 @@ const ageMaxMs = 10_000
 /** undici counts names and values, of a response or its trailers. */
 const headerBytesMax = 16_384
 
+/** What a connection carries. */
+export interface Request extends Dispatcher.DispatchHandler {
+  readonly breakOff: () => void
+}
+
 interface Opened {
   readonly at: number
   readonly address: string | null
@@ -48,6 +53,7 @@ export class Connection {
   readonly #client: Client
   #progress: Progress = { phase: "dns", socket: null }
   #opened: Opened | null = null
+  #request: Request | null = null
   #budgetMs = 0
   #cancelDial: () => void = constVoid
 
@@ -95,7 +101,8 @@ export class Connection {
   }
 
   /** A request's failure reaches its handler, also one that undici refuses to send. */
-  dispatch(options: Dispatcher.DispatchOptions, timeoutMs: number, handler: Dispatcher.DispatchHandler): void {
+  dispatch(options: Dispatcher.DispatchOptions, timeoutMs: number, handler: Request): void {
+    this.#request = handler
     this.#budgetMs = Math.min(this.#options.connectTimeoutMs, timeoutMs)
     this.#client.dispatch(options, handler)
   }
@@ -103,6 +110,16 @@ export class Connection {
   /** The handler calls it when its request goes out on the socket. */
   countRequest(): void {
     if (this.#opened !== null) this.#opened.requests += 1
+  }
+
+  /** The request that it carries is over. */
+  rest(): void {
+    this.#request = null
+  }
+
+  /** Ends the request that it carries, if there is one. */
+  breakOff(): void {
+    this.#request?.breakOff()
   }
 
   destroy(): void {

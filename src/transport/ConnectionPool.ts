@@ -64,6 +64,11 @@ export class ConnectionPool<Connection extends Pooled> {
     this.#forgetIfEmpty(connection.origin, entry)
   }
 
+  /** Those that are lent at this moment. */
+  forEachBusy(use: (connection: Connection) => void): void {
+    this.#busy.forEach(use)
+  }
+
   /** Closes every connection; what is in flight fails. */
   destroy(): void {
     for (const { waiting } of this.#origins.values()) {

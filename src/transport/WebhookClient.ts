@@ -55,12 +55,12 @@ export class WebhookClient extends Context.Tag("deeper-hub-webhooks/transport/We
     Layer.scoped(
       this,
       Effect.map(makePool(options), (pool) => {
-        const airspace: Airspace = { flights: new Set(), isClosed: false }
+        const airspace: Airspace = { isClosed: false }
         return WebhookClient.of({
           post: post(pool, airspace, options),
           interrupt: Effect.sync(() => {
             airspace.isClosed = true
-            airspace.flights.forEach((flight) => flight.breakOff())
+            pool.forEachBusy((connection) => connection.breakOff())
           })
         })
       })
@@ -70,9 +70,8 @@ export class WebhookClient extends Context.Tag("deeper-hub-webhooks/transport/We
     )
 }
 
-/** What is under way, and whether anything more may set out. */
+/** Whether anything more may set out. */
 interface Airspace {
-  readonly flights: Set<Flight>
   isClosed: boolean
 }
 
@@ -138,14 +137,11 @@ const setOut = (
       secure: protocol === "https:",
       connection,
       onEnd: (seen, reusable) => {
-        airspace.flights.delete(flight)
         pool.release(connection, reusable)
         resume(outcome(seen))
       }
     })
-    airspace.flights.add(flight)
     abandon = () => {
-      airspace.flights.delete(flight)
       if (flight.abandon()) pool.release(connection, false)
     }
     flight.start({

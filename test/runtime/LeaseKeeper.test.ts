@@ -4,7 +4,7 @@ import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import type { Lease } from "../../src/persistence/Leases.ts"
 import { PersistenceError } from "../../src/persistence/Postgres.ts"
-import { LeaseKeeper } from "../../src/runtime/LeaseKeeper.ts"
+import { type Kept, LeaseKeeper } from "../../src/runtime/LeaseKeeper.ts"
 import { Supervisor } from "../../src/runtime/Supervisor.ts"
 import { claimed } from "../support/Deliveries.ts"
 
@@ -43,7 +43,7 @@ const keep = (delivery: ClaimedDelivery) =>
     (keeper) => Effect.map(Clock.currentTimeNanos, (now) => keeper.keep(delivery, now))
   )
 
-const drop = (delivery: ClaimedDelivery) => Effect.flatMap(LeaseKeeper, (keeper) => keeper.drop([delivery.id]))
+const drop = (lease: Kept) => Effect.flatMap(LeaseKeeper, (keeper) => keeper.drop([lease]))
 
 const size = Effect.flatMap(LeaseKeeper, (keeper) => keeper.size)
 
@@ -79,12 +79,12 @@ describe("LeaseKeeper", () => {
       yield* Effect.gen(function*() {
         yield* seconds(30)
         const [one, other] = [yield* claimed(), yield* claimed()]
-        yield* Effect.zip(keep(one), keep(other))
-        yield* drop(one)
+        const [first, second] = yield* Effect.zip(keep(one), keep(other))
+        yield* drop(first)
         assert.strictEqual(yield* size, 1)
         yield* seconds(10)
         assert.deepStrictEqual(yield* asks, [[other.id]])
-        yield* drop(other)
+        yield* drop(second)
         yield* seconds(60)
         assert.deepStrictEqual(yield* asks, [])
         assert.strictEqual(yield* size, 0)
@@ -136,19 +136,34 @@ describe("LeaseKeeper", () => {
       )
       yield* Effect.gen(function*() {
         const [dropped, again, ended] = [yield* claimed(), yield* claimed(), yield* claimed()]
-        yield* Effect.forEach([dropped, again, ended], keep)
+        const lease = yield* keep(dropped)
+        yield* Effect.forEach([again, ended], keep)
         yield* seconds(10)
         yield* Deferred.await(asking)
-        yield* drop(dropped)
+        yield* drop(lease)
         const renewed = yield* claimed({ id: again.id })
         yield* keep(renewed)
         yield* Deferred.succeed(leave, undefined)
         yield* TestClock.adjust("1 millis")
-        assert.deepStrictEqual(yield* said, [lost(1)])
+        assert.deepStrictEqual(yield* said, [lost(2)], "both leases that ended")
         assert.strictEqual(yield* size, 1)
         yield* asks
         yield* seconds(10)
         assert.deepStrictEqual(yield* asks, [[again.id]])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.scoped("keeps count of those that come and go", () =>
+    Effect.gen(function*() {
+      const { asks, layer } = yield* keeping()
+      yield* Effect.gen(function*() {
+        const leases = yield* Effect.forEach(yield* Effect.replicateEffect(claimed(), 500), keep)
+        const [last, ...others] = leases.toReversed()
+        yield* Effect.forEach(others, drop)
+        yield* Effect.forEach(others, drop)
+        assert.strictEqual(yield* size, 1)
+        yield* seconds(10)
+        assert.deepStrictEqual(yield* asks, [[last?.id]])
       }).pipe(Effect.provide(layer))
     }))
 

@@ -17,13 +17,14 @@ const Actors = (record: Record) =>
   OutcomeRecorder.layer.pipe(
     Layer.provide(Layer.mock(DeliveryStore, { record })),
     Layer.provide(Layer.mock(CircuitStore, {})),
-    Layer.provide(Layer.mock(LeaseKeeper, { keep: () => {}, drop: () => Effect.void })),
+    Layer.provide(Layer.mock(LeaseKeeper, { keep: () => assert.fail("kept twice"), drop: () => Effect.void })),
     Layer.provideMerge(Layer.merge(Signals.layer, Supervisor.layer))
   )
 
 const pending: Effect.Effect<PendingOutcome> = Effect.gen(function*() {
   const delivery = yield* claimed()
-  return { webhookId: delivery.webhookId, outcome: yield* Rows.outcome(delivery) }
+  const { id, leaseToken, webhookId } = delivery
+  return { webhookId, outcome: yield* Rows.outcome(delivery), lease: { id, leaseToken, since: 0n, isDropped: false } }
 })
 
 const recordAll = (outcomes: ReadonlyArray<PendingOutcome>) =>
@@ -100,8 +101,9 @@ describe("OutcomeRecorder", () => {
         )
       yield* Effect.gen(function*() {
         const heard = yield* PubSub.subscribe(yield* Signals)
-        const { outcome, webhookId } = yield* pending
-        yield* recordAll([{ outcome, webhookId }])
+        const one = yield* pending
+        const { outcome, webhookId } = one
+        yield* recordAll([one])
         yield* TestClock.adjust("10 seconds")
         assert.strictEqual(yield* Ref.get(tries), 8)
         assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Queue.takeAll(heard)), [

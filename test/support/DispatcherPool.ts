@@ -45,7 +45,10 @@ export const pool = ({ concurrency = 2, deliver, release = () => Effect.void }: 
         offer: (outcome) => outcomes.unsafeOffer(outcome),
         record: (outcome) => Effect.asVoid(Queue.offer(outcomes, outcome))
       })),
-      Layer.provide(Layer.mock(LeaseKeeper, { keep: () => {}, drop: () => Effect.void })),
+      Layer.provide(Layer.mock(LeaseKeeper, {
+        keep: ({ id, leaseToken }, since) => ({ id, leaseToken, since, isDropped: false }),
+        drop: () => Effect.void
+      })),
       Layer.provide(Layer.mock(DeliveryStore, { release })),
       Layer.provide(Layer.succeed(Courier, { deliver })),
       Layer.provideMerge(Supervisor.layer)
