@@ -44,8 +44,9 @@ const bytesMax = 4_194_304
 const lanes = 2
 
 /**
- * Events that wait beside a group that is being committed before there is a second one: every statement costs database and
- * process as much as two dozen events do, so fewer are better off with the next. But not behind one that takes so long.
+ * Publishers that wait beside a group that is being committed before there is a second one. Every statement costs database
+ * and process as much as two dozen events do, so fewer are better off with the next; and a few that each bring many events
+ * would be taken in faster than they can be sent. But nobody waits behind one that takes so long.
  */
 const besideMin = 64
 const besideAfterMs = 50
@@ -71,7 +72,7 @@ class UnderWay {
   }
 
   hasRoomFor(pending: ReadonlyArray<Pending>): boolean {
-    return this.#groups === 0 || this.#isSlow || eventsWaiting(pending) >= besideMin
+    return this.#groups === 0 || this.#isSlow || pending.length >= besideMin
   }
 
   /** Returns what to do at its end. */
@@ -224,16 +225,6 @@ const withinSpans = <A, E>(group: ReadonlyArray<Pending>, self: Effect.Effect<A,
     others.reduce((linked, span) => Effect.linkSpans(linked, span), self),
     first
   )
-}
-
-/** Counted up to `besideMin`: more make no difference. */
-const eventsWaiting = (pending: ReadonlyArray<Pending>): number => {
-  let events = 0
-  for (const { request } of pending) {
-    events += request.events.length
-    if (events >= besideMin) break
-  }
-  return events
 }
 
 const isGone = ({ publisher }: Pending): boolean =>

@@ -101,13 +101,17 @@ layer(Stores.layer, Stores.options)("group commit", (it) => {
       }).pipe(Effect.provide(committing(store)))
     }))
 
-  it.scoped("begins a second group beside one under way, but not for a few", () =>
+  it.scoped("begins a second group beside one under way, but not for a few, however much they bring", () =>
     Effect.gen(function*() {
       const client = yield* Rows.makeClient("many")
       const { groups, open, store } = yield* gated
       yield* Effect.gen(function*() {
         yield* occupied(client, groups)
-        const waiting = yield* Effect.replicateEffect(Effect.fork(Effect.flatMap(request(client), commit)), 63)
+        const two = Effect.zipWith(request(client), request(client), (one, other): PublishRequest => ({
+          ...one,
+          events: [one.events[0], ...other.events]
+        }))
+        const waiting = yield* Effect.replicateEffect(Effect.fork(Effect.flatMap(two, commit)), 63)
         yield* Effect.promise(() => new Promise(setImmediate))
         assert.deepStrictEqual(yield* Ref.get(groups), [1])
         const last = yield* Effect.fork(Effect.flatMap(request(client), commit))
