@@ -94,4 +94,8 @@ export const backlog = (sql: Sql, deliveries: number, webhooks: number) =>
       now() - interval '1 hour' + n * interval '1 millisecond'
     FROM events, hooks, generate_series(0, $1::int - 1) AS n`,
     [deliveries, webhooks]
-  ).pipe(Effect.zipRight(sql.run("VACUUM ANALYZE deliveries, events")))
+  ).pipe(
+    Effect.zipRight(sql.run("VACUUM ANALYZE deliveries, events")),
+    // What planting wrote is written to the tables now, and not while something is measured.
+    Effect.zipRight(sql.run("CHECKPOINT"))
+  )

@@ -15,8 +15,8 @@ export interface DueWebhooks {
   readonly next: WebhookId | null
 }
 
-/** Webhooks visited by one step, due or not. */
-const visitsMax = 500
+/** Webhooks visited by one step, due or not: as many as take less time than whoever publishes meanwhile would notice. */
+const visitsMax = 100
 
 const visit = (sql: SqlClient) =>
   SqlSchema.findAll({

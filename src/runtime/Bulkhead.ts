@@ -24,10 +24,10 @@ export interface Allotment {
 }
 
 /**
- * What one claim takes at most. Nothing beneath asks whether it is less. Four times as many at once drain a backlog a third
- * faster, and keep whoever publishes meanwhile waiting for three times as long.
+ * What one claim takes at most. Nothing beneath asks whether it is less. Twice as many at once drain a backlog a third faster,
+ * and keep whoever publishes meanwhile waiting for longer.
  */
-export const claimMax = { deliveries: 64, webhooks: 32 }
+export const claimMax = { deliveries: 32, webhooks: 16 }
 
 /** Deliveries of one event that are sent without a claim; those of a larger fan-out are claimed. */
 const placesPerEvent = 8

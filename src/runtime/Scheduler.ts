@@ -34,6 +34,12 @@ export interface SchedulerOptions {
 /** Webhooks that ask at once; those beyond are found by the walk, which goes on when there is room. */
 const askingMax = 10_000
 
+/**
+ * Like outcomes, claims cost the database much the same for one delivery and for ten: after each, room gathers. And after each
+ * step of the walk others have their turn. All in milliseconds.
+ */
+const restAfter = (tookMs: number): number => Math.min(2 * tookMs, 50)
+
 /** Between sweeps that other nodes ask for. */
 const demandsApart = "1 second"
 
@@ -53,8 +59,8 @@ export const layer = (options: SchedulerOptions) =>
       const supervisor = yield* Supervisor
       const asking: Asking = new Set()
       const claimAll = yield* makeClaimAll(options, asking)
-      const sweep = yield* makeSweep(asking)
       const { sweeps, wakeups } = yield* makeWakeups(asking)
+      const sweep = yield* makeSweep(asking, wakeups)
 
       const look = sweep.pipe(
         Effect.catchTag("PersistenceError", (error) =>
@@ -109,7 +115,7 @@ const makeWakeups = (asking: Asking) =>
   })
 
 /** What no signal told of: leases that ran out, pauses of circuits that are over, retries that became due. */
-const makeSweep = (asking: Asking) =>
+const makeSweep = (asking: Asking, wakeups: Queue.Enqueue<void>) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
     const signals = yield* Signals
@@ -117,10 +123,15 @@ const makeSweep = (asking: Asking) =>
     const position = yield* Ref.make<WebhookId | null>(null)
 
     const step = Effect.gen(function*() {
+      const before = yield* Clock.currentTimeMillis
       const { next, webhooks } = yield* store.dueWebhooks(yield* Ref.get(position))
+      const took = (yield* Clock.currentTimeMillis) - before
       ask(asking, webhooks)
       yield* Ref.set(position, next)
-      return next !== null && asking.size < askingMax
+      if (next === null || asking.size >= askingMax) return false
+      // Others want the database, too. Those that were found need not wait for the rest of them.
+      if (took > 0) yield* Effect.zipRight(Queue.offer(wakeups, undefined), Effect.sleep(restAfter(took)))
+      return true
     })
 
     return Effect.gen(function*() {
@@ -131,11 +142,6 @@ const makeSweep = (asking: Asking) =>
       yield* Effect.repeat(step, { while: (again) => again })
     })
   })
-
-/** Like outcomes, claims cost the database much the same for one delivery and for ten: after each, room gathers. */
-const restPerClaim = 2
-/** Milliseconds. */
-const restMaxMs = 50
 
 /**
  * While more deliveries wait for their turn, none are claimed: they would only wait here, in places that publishes could
@@ -162,7 +168,7 @@ const makeClaimAll = (options: SchedulerOptions, asking: Asking) =>
       ask(asking, yield* claim(allotted))
       const took = (yield* Clock.currentTimeMillis) - before
       // What is in hand meanwhile is enough to do: only the first claim after a pause is waited for.
-      yield* Effect.sleep(Math.min(restPerClaim * took, restMaxMs))
+      yield* Effect.sleep(restAfter(took))
       return true
     })
     return Effect.repeat(step, { while: (again) => again })

@@ -4,7 +4,8 @@
  * So they begin a few at a time, with a turn of the event loop in between:
  *
  * - first what was published a moment ago, so that no backlog, however large, keeps a fresh event waiting;
- * - then what was claimed, which has waited for longer than it takes anyhow; a quarter of each turn, whatever is fresh;
+ * - then what was claimed, which has waited for longer than it takes anyhow; a quarter of each turn, whatever is fresh, and
+ *   never more than half, so that whatever comes in meanwhile finds short turns;
  * - at webhooks that did not take their latest delivery, whose retries become due many at a time, attempts begin evenly
  *   over a moment that nobody there will notice.
  */
@@ -14,8 +15,9 @@ import * as Timer from "../transport/Timer.ts"
 /** In one turn of the loop: as many as take less time than anybody would notice. */
 const atOnce = 8
 
-/** One of so many is for what is not fresh. */
-const othersEvery = 4
+/** Of these, so many are for what is not fresh, whatever is; and so many at most. */
+const othersMin = 2
+const othersMax = 4
 
 /** However many wait to begin evenly, they begin within about so long, and the fewer they are, the sooner. */
 const spreadMs = 250
@@ -42,7 +44,9 @@ export class Turns<A> {
   readonly #fresh: Array<A> = []
   /** What was claimed, and what is for webhooks that fail. */
   readonly #others: Array<A> = []
+  /** In this turn. */
   #begun = 0
+  #othersBegun = 0
   readonly #begin: (one: A) => void
 
   constructor(begin: (one: A) => void) {
@@ -105,32 +109,31 @@ export class Turns<A> {
   }
 
   #beginInTurn(line: Array<A>, one: A): void {
-    if (this.#begun < atOnce) {
-      this.#count()
-      this.#begin(one)
-    } else {
-      line.push(one)
-    }
+    const isOther = line === this.#others
+    if (this.#begun < atOnce && (!isOther || this.#othersBegun < othersMax)) this.#beginNow(one, isOther)
+    else line.push(one)
   }
 
-  #count(): void {
+  #beginNow(one: A, isOther: boolean): void {
     if (this.#begun === 0) setImmediate(() => this.#pass())
     this.#begun += 1
+    if (isOther) this.#othersBegun += 1
+    this.#begin(one)
   }
 
   #pass(): void {
     this.#begun = 0
-    while (this.#begun < atOnce) {
-      const next = this.#next(this.#begun % othersEvery === 0)
-      if (next === undefined) return
-      this.#count()
-      this.#begin(next)
-    }
+    this.#othersBegun = 0
+    this.#beginSome(this.#others, othersMin)
+    this.#beginSome(this.#fresh, atOnce - this.#begun)
+    this.#beginSome(this.#others, Math.min(atOnce - this.#begun, othersMax - this.#othersBegun))
   }
 
-  #next(isForOthers: boolean): A | undefined {
-    return isForOthers
-      ? this.#others.shift() ?? this.#fresh.shift()
-      : this.#fresh.shift() ?? this.#others.shift()
+  #beginSome(line: Array<A>, count: number): void {
+    for (let i = 0; i < count; i++) {
+      const next = line.shift()
+      if (next === undefined) return
+      this.#beginNow(next, line === this.#others)
+    }
   }
 }

@@ -110,12 +110,12 @@ describe("Bulkhead", () => {
       assert.deepStrictEqual(yield* takeAll(yield* someWebhooks(3)), [1, 1, 0])
     }).pipe(Effect.provide(Bulkhead.layer({ places: 2, placesPerWebhook: 64 }))))
 
-  it.effect("asks of one claim 64 deliveries of 32 webhooks at most, the first ones first", () =>
+  it.effect("asks of one claim 32 deliveries of 16 webhooks at most, the first ones first", () =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead
       const webhooks = yield* someWebhooks(150)
       const allotted = yield* bulkhead.allot(webhooks)
-      assert.deepStrictEqual(allotted.map(({ webhookId }) => webhookId), webhooks.slice(0, 32))
+      assert.deepStrictEqual(allotted.map(({ webhookId }) => webhookId), webhooks.slice(0, 16))
       assert.deepStrictEqual([...new Set(allotted.map(({ most }) => most))], [2])
     }).pipe(Effect.provide(Bulkhead.layer({ places: 4_096, placesPerWebhook: 64 }))))
 })

@@ -77,22 +77,22 @@ describe("Scheduler", () => {
 
   it.scoped("goes on claiming for a webhook that gave all it was asked for, up to what it may hold", () =>
     Effect.gen(function*() {
-      const { claims, layer } = yield* scheduler(backlog, {}, { places: 8_000, perWebhook: 30 })
+      const { claims, layer } = yield* scheduler(backlog, {}, { places: 8_000, perWebhook: 14 })
       yield* Effect.gen(function*() {
         const webhooks = yield* someWebhooks(3)
         yield* workFor(...webhooks)
         const first = yield* Queue.take(claims)
-        assert.deepStrictEqual(first.webhooks.map(({ most }) => most), [21, 21, 21], "a share of 64")
+        assert.deepStrictEqual(first.webhooks.map(({ most }) => most), [10, 10, 10], "a share of 32")
         const queue = yield* DeliveryQueue
-        yield* Effect.replicateEffect(queue.take, 63)
+        yield* Effect.replicateEffect(queue.take, 30)
         yield* TestClock.adjust("10 millis")
         const second = yield* Queue.take(claims)
         assert.deepStrictEqual(named(second), webhooks)
-        assert.deepStrictEqual(second.webhooks.map(({ most }) => most), [9, 9, 9])
+        assert.deepStrictEqual(second.webhooks.map(({ most }) => most), [4, 4, 4])
         assert.notStrictEqual(first.leaseToken, second.leaseToken)
         yield* settled
         assert.strictEqual(yield* Queue.size(claims), 0)
-        assert.strictEqual(yield* queue.depth, 27)
+        assert.strictEqual(yield* queue.depth, 12)
       }).pipe(Effect.provide(layer))
     }))
 
@@ -124,8 +124,8 @@ describe("Scheduler", () => {
         yield* settled
         yield* onePoll
         assert.strictEqual(yield* Queue.size(claims), 1)
-        assert.strictEqual(yield* queue.inLine, 64)
-        yield* Effect.replicateEffect(queue.take, 31)
+        assert.strictEqual(yield* queue.inLine, 32)
+        yield* Effect.replicateEffect(queue.take, 15)
         yield* TestClock.adjust("20 millis")
         assert.strictEqual(yield* Queue.size(claims), 1)
         yield* queue.take
@@ -168,14 +168,14 @@ describe("Scheduler", () => {
       }).pipe(Effect.provide(layer))
     }))
 
-  it.scoped("asks for 32 webhooks at most in one claim, and for the others in the next", () =>
+  it.scoped("asks for 16 webhooks at most in one claim, and for the others in the next", () =>
     Effect.gen(function*() {
-      const webhooks = yield* someWebhooks(75)
+      const webhooks = yield* someWebhooks(37)
       const { claims, layer } = yield* scheduler(() => nothing, {}, { places: 4_000, perWebhook: 8 })
       yield* Effect.gen(function*() {
         yield* workFor(...webhooks)
         const requests = Array.from(yield* Queue.takeN(claims, 3))
-        assert.deepStrictEqual(requests.map((request) => request.webhooks.length), [32, 32, 11])
+        assert.deepStrictEqual(requests.map((request) => request.webhooks.length), [16, 16, 5])
         assert.deepStrictEqual(requests.flatMap(named), webhooks, "in the order in which they asked")
       }).pipe(Effect.provide(layer))
     }))
@@ -209,6 +209,28 @@ describe("Scheduler", () => {
         yield* onePoll
         assert.deepStrictEqual(named(yield* Queue.take(claims)), [c])
         assert.deepStrictEqual(Array.from(yield* Queue.takeAll(steps)), [null])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.scoped("rests after a step of the walk for longer than it took, and claims meanwhile for whom it found", () =>
+    Effect.gen(function*() {
+      const [a, b] = [yield* Ids.make("WebhookId"), yield* Ids.make("WebhookId")]
+      const steps = yield* Queue.unbounded<Ids.WebhookId | null>()
+      const answer = yield* inTurn<DueWebhooks, never>(
+        Effect.delay(Effect.succeed({ webhooks: [a], next: a }), "20 millis"),
+        Effect.succeed({ webhooks: [b], next: null })
+      )
+      const { claims, layer } = yield* scheduler(() => nothing, {
+        dueWebhooks: (after) => Effect.zipRight(Queue.offer(steps, after), answer())
+      })
+      yield* Effect.gen(function*() {
+        yield* TestClock.adjust("20 millis")
+        assert.deepStrictEqual(named(yield* Queue.take(claims)), [a])
+        yield* TestClock.adjust("39 millis")
+        assert.deepStrictEqual(Array.from(yield* Queue.takeAll(steps)), [null])
+        yield* TestClock.adjust("1 millis")
+        assert.deepStrictEqual(Array.from(yield* Queue.takeAll(steps)), [a])
+        assert.deepStrictEqual(named(yield* Queue.take(claims)), [b])
       }).pipe(Effect.provide(layer))
     }))
 

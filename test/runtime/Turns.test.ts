@@ -23,7 +23,7 @@ describe("Turns", () => {
     Effect.gen(function*() {
       const { begun, turns } = make()
       const webhookId = yield* Ids.make("WebhookId")
-      for (let n = 0; n < 20; n++) turns.add(String(n), { webhookId, isFresh: false })
+      for (let n = 0; n < 20; n++) turns.add(String(n), { webhookId, isFresh: true })
       const counts = [begun.length]
       for (let passed = 0; passed < 5; passed++) {
         assert.strictEqual(turns.size, 20 - begun.length)
@@ -38,13 +38,28 @@ describe("Turns", () => {
     Effect.gen(function*() {
       const { begun, turns } = make()
       const webhookId = yield* Ids.make("WebhookId")
-      for (let n = 0; n < 12; n++) turns.add(`claimed ${n}`, { webhookId, isFresh: false })
-      for (let n = 0; n < 5; n++) turns.add(`fresh ${n}`, { webhookId, isFresh: true })
+      for (let n = 0; n < 9; n++) turns.add(`claimed ${n}`, { webhookId, isFresh: false })
+      for (let n = 0; n < 11; n++) turns.add(`fresh ${n}`, { webhookId, isFresh: true })
+      const named = (kind: string, from: number, to: number) =>
+        Array.from({ length: to - from }, (_, n) => `${kind} ${from + n}`)
+      assert.deepStrictEqual(begun, [...named("claimed", 0, 4), ...named("fresh", 0, 4)])
       yield* turnOfTheLoop
-      const first = ["claimed 8", "fresh 0", "fresh 1", "fresh 2", "claimed 9", "fresh 3", "fresh 4", "claimed 10"]
-      assert.deepStrictEqual(begun.slice(8), first)
+      assert.deepStrictEqual(begun.slice(8), [...named("claimed", 4, 6), ...named("fresh", 4, 10)])
       yield* turnOfTheLoop
-      assert.deepStrictEqual(begun.slice(16), ["claimed 11"])
+      assert.deepStrictEqual(begun.slice(16), ["claimed 6", "claimed 7", "fresh 10", "claimed 8"])
+    }))
+
+  it.live("keeps half of each turn free of what was claimed, for whatever comes in meanwhile", () =>
+    Effect.gen(function*() {
+      const { begun, turns } = make()
+      const webhookId = yield* Ids.make("WebhookId")
+      for (let n = 0; n < 10; n++) turns.add("claimed", { webhookId, isFresh: false })
+      const counts = [begun.length]
+      for (let passed = 0; passed < 3; passed++) {
+        yield* turnOfTheLoop
+        counts.push(begun.length)
+      }
+      assert.deepStrictEqual(counts, [4, 8, 10, 10])
     }))
 
   it.live("lets webhooks that took their latest delivery go before those that did not, but for a quarter of each turn", () =>
@@ -108,7 +123,7 @@ describe("Turns", () => {
         for (const webhookId of webhooks) turns.add("one", { webhookId, isFresh })
       }
       assert.lengthOf(begun, 8)
-      assert.deepStrictEqual([turns.size, turns.inLine, turns.freshInLine], [8, 0, 7])
+      assert.deepStrictEqual([turns.size, turns.inLine, turns.freshInLine], [8, 4, 3])
       assert.lengthOf(turns.giveUp(), 8)
       yield* turnOfTheLoop
       assert.lengthOf(begun, 8)

@@ -51,6 +51,8 @@ const settings = ({ durable, placement }: Launch, port: number): ReadonlyArray<s
     max_connections: 100,
     shared_buffers: "128MB",
     max_wal_size: "1GB",
+    // Whoever sends what lies all over a large table writes whole pages to the log: after each checkpoint, every one of them.
+    wal_compression: "on",
     timezone: "UTC",
     log_timezone: "UTC",
     log_checkpoints: "off",
