@@ -50,13 +50,21 @@ export const make = (options: ListenerOptions): Effect.Effect<Listener["Type"]> 
     server.timeout = timeout
     const sockets: Sockets = new Map()
     server.on("connection", (socket) => {
-      sockets.set(socket, [])
-      socket.once("close", () => sockets.delete(socket))
+      const underWay: Array<ServerResponse> = []
+      sockets.set(socket, underWay)
+      socket.once("close", () => {
+        sockets.delete(socket)
+        // Node tells the one whose turn it was to be answered, but nobody who was sent ahead of it.
+        for (const response of underWay.splice(0)) if (response.socket === null) response.destroy().emit("close")
+      })
     })
     server.on("request", (request, response) => {
       const underWay = sockets.get(request.socket)
       underWay?.push(response)
-      response.on("close", () => underWay?.splice(underWay.indexOf(response), 1))
+      response.on("close", () => {
+        const at = underWay?.indexOf(response) ?? -1
+        if (at !== -1) underWay?.splice(at, 1)
+      })
       // No listener but this one: the API is not there yet, or not any more.
       if (server.listenerCount("request") > 1) return
       if (request.url === "/healthz") alive(response)

@@ -122,6 +122,24 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Overload", (it
       yield* eventually(a.client.get("/api/webhooks"), ({ status }) => status === 200)
     }))
 
+  it.scoped("J75 whoever sent requests ahead and goes away gives all of their places back", () =>
+    Effect.gen(function*() {
+      const { newTenant, port } = yield* ApiTest
+      const { client } = yield* newTenant
+      const receiver = yield* Rows.receiver(() => {})
+      const { id } = yield* Rows.register(client, { url: receiver.url(), timeout_ms: 20_000 })
+      const { socket, write } = yield* RawHttp.connect(port)
+      const ping = RawHttp.head(`POST /api/webhooks/${id}/ping`, client.token, { "content-length": "0" })
+      yield* write(ping + RawHttp.head("GET /api/webhooks", client.token).repeat(places - 1))
+      yield* soon(Queue.take(receiver.requests))
+      yield* eventually(client.get("/api/webhooks"), ({ status }) => status === 429)
+      socket.destroy()
+      yield* eventually(client.get("/api/webhooks"), ({ status }) => status === 200)
+      // All of them: as many may come again.
+      const { finish } = yield* occupy(client)
+      assert.deepStrictEqual((yield* finish).map(({ status }) => status), Array.from({ length: places }, () => 202))
+    }))
+
   it.scoped("J75 whoever has an answer and has yet to send the rest of a body holds no place", () =>
     Effect.gen(function*() {
       const { a, port } = yield* ApiTest
