@@ -41,7 +41,7 @@ export class DeliveryQueue extends Context.Tag("deeper-hub-webhooks/runtime/Deli
   static readonly layer = Layer.scoped(this, Effect.suspend(() => make))
 }
 
-/** A worker that waits. One that was interrupted meanwhile stays where it is, and is passed over. */
+/** A worker that waits. One that was interrupted meanwhile stays where it is until another comes, and is passed over. */
 interface Waiting {
   readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
   readonly resume: (delivery: Effect.Effect<LeasedDelivery>) => void
@@ -56,7 +56,10 @@ const make = Effect.gen(function*() {
   const take: Effect.Effect<LeasedDelivery> = Effect.withFiberRuntime((fiber) => {
     const next = ready.shift()
     return next === undefined
-      ? Effect.async((resume) => void workers.push({ fiber, resume }))
+      ? Effect.async((resume) => {
+        while (workers[0]?.fiber.unsafePoll() != null) workers.shift()
+        workers.push({ fiber, resume })
+      })
       : Effect.succeed(next)
   })
 

@@ -90,7 +90,7 @@ const makeWorker = (options: DispatcherOptions, queue: DeliveryQueue["Type"]) =>
     }
   })
 
-/** What a worker is at. */
+/** What a worker is at: its delivery from when it takes it, the lease from when an attempt begins, until both are let go. */
 interface Hand {
   delivery: ClaimedDelivery | null
   /** While its outcome is still to come. */
@@ -181,13 +181,13 @@ const giveBack = (store: Context.Tag.Service<DeliveryStore>, delivery: ClaimedDe
 /** What a line of the log says of whom it tells. */
 const namesOf = ({ id, webhookId }: ClaimedDelivery) => ({ deliveryId: id, webhookId })
 
-/** How the attempt ended, for its span; null where it was broken off. */
-const endOf = (exit: Exit.Exit<Exchange, DeliveryFailure>): Spans.AttemptEnd | null =>
+/** How the attempt ended, for its span. */
+const endOf = (exit: Exit.Exit<Exchange, DeliveryFailure>): Spans.AttemptEnd =>
   Exit.match(exit, {
     onSuccess: ({ status }) => ({ status, result: "success" }),
     onFailure: (cause) =>
       Option.match(Cause.failureOption(cause), {
-        onNone: () => Cause.isInterruptedOnly(cause) ? null : { status: null, result: "failure_retryable" },
+        onNone: () => ({ status: null, result: "failure_retryable" }),
         onSome: (failure) => ({ status: failure.exchange.status, result: Verdict.resultOf(failure) })
       })
   })

@@ -57,13 +57,13 @@ const make = Effect.gen(function*() {
   const signals = yield* Signals
   const supervisor = yield* Supervisor
 
-  const writeBatch = (pending: ReadonlyArray<PendingOutcome>) =>
+  const writeBatch = (batch: ReadonlyArray<PendingOutcome>) =>
     Effect.gen(function*() {
-      const recorded = yield* store.record(pending.map(({ outcome }) => outcome)).pipe(
+      const recorded = yield* store.record(batch.map(({ outcome }) => outcome)).pipe(
         Effect.tapErrorTag("PersistenceError", (error) => Effect.logWarning("outcomes not written yet", error)),
         Effect.retry(retries)
       )
-      const [late, written] = partition(pending, ({ outcome }) => recorded.deliveries.has(outcome.deliveryId))
+      const [late, written] = partition(batch, ({ outcome }) => recorded.deliveries.has(outcome.deliveryId))
       if (late.length > 0) yield* Effect.logWarning("outcomes refused: their leases had ended", { count: late.length })
       yield* PubSub.publishAll(
         signals,
@@ -74,19 +74,19 @@ const make = Effect.gen(function*() {
       yield* circuits(recorded.endpoints)
     }).pipe(
       Effect.catchTag("PersistenceError", (error) =>
-        Effect.logError("outcomes given up; their deliveries are sent again", { count: pending.length, error })),
-      Effect.ensuring(keeper.drop(pending.map(({ lease }) =>
+        Effect.logError("outcomes given up; their deliveries are sent again", { count: batch.length, error })),
+      Effect.ensuring(keeper.drop(batch.map(({ lease }) =>
         lease
       )))
     )
 
   // A batch that dies of one outcome takes the actor down with it, but first the others are written one by one.
-  const write = (pending: ReadonlyArray<PendingOutcome>) =>
-    pending.length === 1
-      ? writeBatch(pending)
-      : Effect.catchAllDefect(writeBatch(pending), (defect) =>
+  const write = (batch: ReadonlyArray<PendingOutcome>) =>
+    batch.length === 1
+      ? writeBatch(batch)
+      : Effect.catchAllDefect(writeBatch(batch), (defect) =>
         Effect.zipRight(
-          Effect.forEach(pending, (one) => Effect.exit(writeBatch([one])), { discard: true }),
+          Effect.forEach(batch, (one) => Effect.exit(writeBatch([one])), { discard: true }),
           Effect.die(defect)
         ))
 
@@ -95,7 +95,12 @@ const make = Effect.gen(function*() {
   yield* Effect.addFinalizer(() =>
     Effect.whileLoop({
       while: () => pending.size > 0,
-      body: () => write(pending.take()),
+      // One that dies has written what it could; the others are still to come.
+      body: () =>
+        Effect.catchAllCause(
+          write(pending.take()),
+          (cause) => Effect.logError("outcomes not written at the end", cause)
+        ),
       step: constVoid
     })
   )
@@ -152,11 +157,10 @@ class PendingOutcomes {
 
   /** Waits where there is no room, and is let in in turn. */
   add(outcome: PendingOutcome): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      this.offer(outcome)
-        ? Effect.void
-        : Effect.async<void>((resume) => void this.#waiting.push({ outcome, resume }))
-    )
+    return Effect.async((resume) => {
+      if (this.offer(outcome)) resume(Effect.void)
+      else this.#waiting.push({ outcome, resume })
+    })
   }
 
   /** The next batch. */

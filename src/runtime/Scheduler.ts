@@ -18,6 +18,7 @@ import * as Schedule from "effect/Schedule"
 import { randomUUID } from "node:crypto"
 import type { WebhookId } from "../domain/Ids.ts"
 import { DeliveryStore } from "../persistence/DeliveryStore.ts"
+import type { PersistenceError } from "../persistence/Postgres.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import { Signal, Signals, signalsMax } from "../telemetry/Signals.ts"
 import { type Allotment, Bulkhead, claimMax } from "./Bulkhead.ts"
@@ -59,16 +60,22 @@ export const layer = (options: SchedulerOptions) =>
       const supervisor = yield* Supervisor
       const asking: Asking = new Set()
       const claimAll = yield* makeClaimAll(options, asking)
-      const { sweeps, wakeups } = yield* makeWakeups(asking)
-      const sweep = yield* makeSweep(asking, wakeups)
+      const { sweeps, walks, wakeups } = yield* makeWakeups(asking)
+      const { tidy, walk } = yield* makeSweep(asking, wakeups)
 
-      const look = sweep.pipe(
-        Effect.catchTag("PersistenceError", (error) =>
-          Effect.logWarning("sweep failed, the next poll tries again", error)),
-        Effect.zipRight(Queue.offer(wakeups, undefined)),
-        // Idle polls would flood the traces.
-        Effect.withTracerEnabled(false)
-      )
+      const swept = (self: Effect.Effect<unknown, PersistenceError>) =>
+        self.pipe(
+          Effect.catchTag(
+            "PersistenceError",
+            (error) => Effect.logWarning("sweep failed, the next poll tries again", error)
+          ),
+          Effect.zipRight(Queue.offer(wakeups, undefined)),
+          // Idle polls would flood the traces.
+          Effect.withTracerEnabled(false)
+        )
+      const look = swept(Effect.zipRight(tidy, Queue.offer(walks, undefined)))
+      // Apart from the polls, and one at a time: with many webhooks it takes long, and what a dead node left has to come back.
+      const walking = Effect.forever(Effect.zipRight(Queue.take(walks), swept(walk)))
       const poll = Effect.repeat(look, Schedule.spaced(options.pollInterval).pipe(Schedule.jittered)).pipe(
         Effect.zipRight(Effect.never)
       )
@@ -77,15 +84,17 @@ export const layer = (options: SchedulerOptions) =>
 
       const claims = Queue.take(wakeups).pipe(
         Effect.zipRight(claimAll),
-        Effect.catchTag("PersistenceError", (error) =>
-          Effect.logWarning("claim failed, the next poll tries again", error)),
+        Effect.catchTag(
+          "PersistenceError",
+          (error) => Effect.logWarning("claim failed, the next poll tries again", error)
+        ),
         Effect.withTracerEnabled(false),
         Effect.forever
       )
 
       yield* supervisor.supervise(
         "Scheduler",
-        Effect.all([claims, poll, Effect.forever(onDemand)], { concurrency: "unbounded" }).pipe(
+        Effect.all([claims, poll, walking, Effect.forever(onDemand)], { concurrency: "unbounded" }).pipe(
           Effect.zipRight(Effect.never)
         )
       )
@@ -100,6 +109,7 @@ const makeWakeups = (asking: Asking) =>
   Effect.gen(function*() {
     const wakeups = yield* Effect.acquireRelease(Queue.sliding<void>(1), Queue.shutdown)
     const sweeps = yield* Effect.acquireRelease(Queue.sliding<void>(1), Queue.shutdown)
+    const walks = yield* Effect.acquireRelease(Queue.sliding<void>(1), Queue.shutdown)
     const signals = yield* PubSub.subscribe(yield* Signals)
     const hear = Effect.map(Queue.takeBetween(signals, 1, signalsMax), (heard) => {
       for (const signal of heard) {
@@ -111,7 +121,7 @@ const makeWakeups = (asking: Asking) =>
       if (asking.size > 0) Queue.unsafeOffer(wakeups, undefined)
     })
     yield* Effect.forkScoped(Effect.forever(hear))
-    return { sweeps, wakeups }
+    return { sweeps, walks, wakeups }
   })
 
 /** What no signal told of: leases that ran out, pauses of circuits that are over, retries that became due. */
@@ -134,13 +144,13 @@ const makeSweep = (asking: Asking, wakeups: Queue.Enqueue<void>) =>
       return true
     })
 
-    return Effect.gen(function*() {
+    const tidy = Effect.gen(function*() {
       yield* watchClocks
       const { ended, setAside } = yield* store.reclaimExpired
       if (ended > 0) yield* Effect.logWarning("deliveries of an ended node are due again", { count: ended, setAside })
       if (setAside > 0) yield* PubSub.publish(signals, Signal.OutboxFilled())
-      yield* Effect.repeat(step, { while: (again) => again })
     })
+    return { tidy, walk: Effect.repeat(step, { while: (again) => again }) }
   })
 
 /**

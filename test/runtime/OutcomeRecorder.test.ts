@@ -168,6 +168,28 @@ describe("OutcomeRecorder", () => {
       assert.deepStrictEqual(idsOf([...first, ...rest]), idsOf(outcomes.map(({ outcome }) => outcome)))
     }))
 
+  it.effect("writes all that is pending before it closes, also past a batch that dies of one of them", () =>
+    Effect.gen(function*() {
+      const store = yield* gated
+      const outcomes = yield* Effect.replicateEffect(pending, 602)
+      const bad = outcomes[1]?.outcome
+      const written: Array<string> = []
+      const record: Record = (batch) =>
+        batch.some((one) => one === bad)
+          ? Effect.dieMessage("a bug")
+          : Effect.tap(store.record(batch), () => void written.push(...idsOf(batch)))
+      const scope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(Actors(record), scope)
+      yield* recordAll(outcomes.slice(0, 1)).pipe(Effect.provide(context))
+      yield* Queue.take(store.batches)
+      yield* recordAll(outcomes.slice(1)).pipe(Effect.provide(context))
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* Effect.replicateEffect(store.let, 601)
+      yield* Fiber.join(closing)
+      const good = outcomes.flatMap(({ outcome }) => outcome === bad ? [] : [outcome])
+      assert.sameMembers(written, idsOf(good))
+    }))
+
   it.scoped("is restarted after a bug, and writes what comes then", () =>
     Effect.gen(function*() {
       const died = yield* Deferred.make<void>()
