@@ -68,7 +68,13 @@ const measure = (entry: Entry, scene: Stage.Scene, { claims, deliveries, seconds
     const first = yield* Steadiness.measure(stage, { ...load, seconds: firstSeconds })
     const steady = yield* Steadiness.measure(stage, { ...load, seconds })
     const drained = ((yield* delivered(sql)) - before) * 1e6 / (microseconds() - startedAt)
-    return { ...steady, ...claimed, firstP99: first["p99"] ?? 0, drained }
+    return {
+      ...steady,
+      ...claimed,
+      firstP99: first["p99"] ?? Number.NaN,
+      firstLate: first["late"] ?? Number.NaN,
+      drained
+    }
   })
 
 export const backlog: Case = {
@@ -82,6 +88,7 @@ export const backlog: Case = {
     { key: "p50", title: "fresh p50 ms", digits: 1 },
     { key: "p99", title: "fresh p99 ms", digits: 1 },
     { key: "firstP99", title: "p99 ms, first 3 s", digits: 1 },
+    { key: "firstLate", title: "not received, first 3 s, %", digits: 1 },
     { key: "late", title: "not received, %", digits: 1 },
     { key: "refused", title: "not taken, %", digits: 1 },
     { key: "drained", title: "drained/s", digits: 0 },

@@ -1,5 +1,5 @@
 /**
- * Fibers that run one effect after another, as many as there are effects under way. To make a fiber for each request takes
+ * Fibers that run one effect after another, as many as there ever were effects at once. To make a fiber for each request takes
  * longer than most steps of a publish; and Effect keeps all fibers without a parent in one Set, where thousands that come
  * and go each second hold each other, as V8 sees it, and outlive several garbage collections.
  */
@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 
@@ -28,7 +29,8 @@ interface Worker {
 
 /** Its fibers end with the scope; those at work, once they are done. */
 export const make: Effect.Effect<FiberPool, never, Scope.Scope> = Effect.gen(function*() {
-  const fork = Runtime.runFork(yield* Effect.runtime<never>())
+  // Whoever runs something here hears what becomes of it: a line of Effect's own about it would say what a request said.
+  const fork = Runtime.runFork(yield* Effect.withUnhandledErrorLogLevel(Effect.runtime<never>(), Option.none()))
   const resting: Array<Worker> = []
   let isClosed = false
   yield* Effect.addFinalizer(() =>

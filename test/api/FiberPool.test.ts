@@ -43,10 +43,11 @@ describe("FiberPool", () => {
       const first = yield* runIn(pool, runner)
       const begun = yield* Deferred.make<void>()
       const ended = yield* Deferred.make<Exit.Exit<never>>()
-      const interrupt = pool.run(
-        Effect.zipRight(Deferred.succeed(begun, undefined), Effect.never),
-        (exit) => Deferred.unsafeDone(ended, Effect.succeed(exit))
-      )
+      let told = 0
+      const interrupt = pool.run(Effect.zipRight(Deferred.succeed(begun, undefined), Effect.never), (exit) => {
+        told += 1
+        Deferred.unsafeDone(ended, Effect.succeed(exit))
+      })
       yield* Deferred.await(begun)
       interrupt(FiberId.none)
       interrupt(FiberId.none)
@@ -55,6 +56,7 @@ describe("FiberPool", () => {
       const next = yield* runIn(pool, runner)
       assert.notDeepEqual(next, first)
       interrupt(FiberId.none)
+      assert.strictEqual(told, 1)
       assert.deepStrictEqual(yield* runIn(pool, runner), next, "what has ended is not interrupted any more")
     }))
 
@@ -81,8 +83,10 @@ describe("FiberPool", () => {
       const go = yield* Deferred.make<void>()
       const ended = yield* Deferred.make<Exit.Exit<number>>()
       pool.run(Effect.as(Deferred.await(go), 7), (exit) => Deferred.unsafeDone(ended, Effect.succeed(exit)))
+      const rested = yield* runIn(pool, runner)
       yield* Scope.close(scope, Exit.void)
       yield* Deferred.succeed(go, undefined)
       assert.deepStrictEqual(yield* Deferred.await(ended), Exit.succeed(7))
+      assert.notDeepEqual(yield* runIn(pool, runner), rested, "who rested has ended")
     }))
 })
