@@ -35,11 +35,12 @@ export interface SchedulerOptions {
 /** Webhooks that ask at once; those beyond are found by the walk, which goes on when there is room. */
 const askingMax = 10_000
 
-/**
- * Like outcomes, claims cost the database much the same for one delivery and for ten: after each, room gathers. And after each
- * step of the walk others have their turn. All in milliseconds.
- */
-const restAfter = (tookMs: number): number => Math.min(2 * tookMs, 50)
+/** Like outcomes, claims cost the database much the same for one delivery and for ten: after each, room gathers. */
+const restPerClaim = 2
+const restPerClaimMaxMs = 50
+
+/** A step of the walk costs the database more, and brings less: it has a quarter of one connection's time at most. */
+const restPerStep = 3
 
 /** Between sweeps that other nodes ask for. */
 const demandsApart = "1 second"
@@ -140,7 +141,7 @@ const makeSweep = (asking: Asking, wakeups: Queue.Enqueue<void>) =>
       yield* Ref.set(position, next)
       if (next === null || asking.size >= askingMax) return false
       // Others want the database, too. Those that were found need not wait for the rest of them.
-      if (took > 0) yield* Effect.zipRight(Queue.offer(wakeups, undefined), Effect.sleep(restAfter(took)))
+      if (took > 0) yield* Effect.zipRight(Queue.offer(wakeups, undefined), Effect.sleep(restPerStep * took))
       return true
     })
 
@@ -178,7 +179,7 @@ const makeClaimAll = (options: SchedulerOptions, asking: Asking) =>
       ask(asking, yield* claim(allotted))
       const took = (yield* Clock.currentTimeMillis) - before
       // What is in hand meanwhile is enough to do: only the first claim after a pause is waited for.
-      yield* Effect.sleep(restAfter(took))
+      yield* Effect.sleep(Math.min(restPerClaim * took, restPerClaimMaxMs))
       return true
     })
     return Effect.repeat(step, { while: (again) => again })

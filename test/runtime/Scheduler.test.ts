@@ -226,7 +226,7 @@ describe("Scheduler", () => {
       yield* Effect.gen(function*() {
         yield* TestClock.adjust("20 millis")
         assert.deepStrictEqual(named(yield* Queue.take(claims)), [a])
-        yield* TestClock.adjust("39 millis")
+        yield* TestClock.adjust("59 millis")
         assert.deepStrictEqual(Array.from(yield* Queue.takeAll(steps)), [null])
         yield* TestClock.adjust("1 millis")
         assert.deepStrictEqual(Array.from(yield* Queue.takeAll(steps)), [a])
