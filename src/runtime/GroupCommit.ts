@@ -238,27 +238,25 @@ const takeGroup = (pending: Array<Pending>): ReadonlyArray<Pending> => {
   const group: Array<Pending> = []
   const later: Array<Pending> = []
   const keys = new Set<string>()
-  let isFull = false
+  let seen = 0
   let events = 0
   let bytes = 0
-  for (const one of pending.splice(0)) {
-    if (isGone(one)) continue
+  for (const one of pending) {
     const { clientId, events: more, idempotency } = one.request
     const key = idempotency === null ? null : `${clientId} ${idempotency.key}`
-    if (isFull || (key !== null && keys.has(key))) {
-      later.push(one)
-      continue
+    if (key !== null && keys.has(key)) later.push(one)
+    else if (!isGone(one)) {
+      events += more.length
+      for (const { body } of more) bytes += body.length
+      if (group.length > 0 && (events > eventsMax || bytes > bytesMax)) break
+      if (key !== null) keys.add(key)
+      group.push(one)
     }
-    events += more.length
-    for (const { body } of more) bytes += body.length
-    isFull = group.length > 0 && (events > eventsMax || bytes > bytesMax)
-    if (isFull) {
-      later.push(one)
-      continue
-    }
-    if (key !== null) keys.add(key)
-    group.push(one)
+    seen += 1
   }
-  pending.push(...later)
+  // In place: as arguments of one call, those who wait may be more than the stack has room for.
+  const taken = seen - later.length
+  for (const [i, one] of later.entries()) pending[taken + i] = one
+  pending.splice(0, taken)
   return group
 }

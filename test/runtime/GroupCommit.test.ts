@@ -122,6 +122,27 @@ layer(Stores.layer, Stores.options)("group commit", (it) => {
       }).pipe(Effect.provide(committing(store)))
     }))
 
+  it.effect("takes however many wait, a statement's worth at a time", () =>
+    Effect.gen(function*() {
+      const many = 150_000
+      const store = yield* EventStore
+      let stored = 0
+      const publish: EventStore["Type"]["publish"] = (requests) =>
+        Effect.sync(() => {
+          stored += requests.length
+          return {
+            leased: [],
+            stored: requests.map(() => Option.some({ published: [], waiting: [], circuitOpen: [] }))
+          }
+        })
+      const client = Ids.ClientId.make("default")
+      const one = yield* request(client)
+      yield* Effect.replicateEffect(commit(one), many, { concurrency: "unbounded", discard: true }).pipe(
+        Effect.provide(committing({ ...store, publish }))
+      )
+      assert.strictEqual(stored, many)
+    }), 60_000)
+
   it.scoped("lets nobody wait behind a group that takes long", () =>
     Effect.gen(function*() {
       const client = yield* Rows.makeClient("slow")
