@@ -33,7 +33,7 @@ export class Admission extends Context.Tag("deeper-hub-webhooks/api/Admission")<
 }
 
 const make = (places: number): typeof Admission.Service => {
-  // Not in a Set: where thousands come and go each second, V8 leaves tables behind that hold each other and what was in them.
+  // No Set, for the reason that CONTRIBUTING gives (8).
   const admitted = new WeakSet<ServerResponse>()
   let underWay = 0
   const waitingMax = Math.max(1, Math.floor(places / 4))

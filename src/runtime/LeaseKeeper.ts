@@ -80,10 +80,7 @@ const make = ({ leaseSeconds }: { readonly leaseSeconds: number }) =>
     })
   })
 
-/**
- * A list from which what was dropped is taken out now and then. In a Map, where thousands come and go each second, V8 leaves
- * tables behind that hold each other, and garbage collection carries along all that was ever in them.
- */
+/** A list from which what was dropped is taken out now and then, for the reason that CONTRIBUTING gives (8). */
 class AllKept {
   #leases: Array<Kept> = []
   #dropped = 0

@@ -41,6 +41,8 @@ const retries = Schedule.exponential("50 millis").pipe(
   Schedule.upTo("10 minutes")
 )
 
+const leasesOf = (batch: ReadonlyArray<PendingOutcome>) => batch.map(({ lease }) => lease)
+
 export class OutcomeRecorder extends Context.Tag("deeper-hub-webhooks/runtime/OutcomeRecorder")<OutcomeRecorder, {
   /** Hands an outcome over, unless too many are pending. A plain step: it ends most attempts. */
   readonly offer: (outcome: PendingOutcome) => boolean
@@ -75,9 +77,7 @@ const make = Effect.gen(function*() {
     }).pipe(
       Effect.catchTag("PersistenceError", (error) =>
         Effect.logError("outcomes given up; their deliveries are sent again", { count: batch.length, error })),
-      Effect.ensuring(keeper.drop(batch.map(({ lease }) =>
-        lease
-      )))
+      Effect.ensuring(keeper.drop(leasesOf(batch)))
     )
 
   // A batch that dies of one outcome takes the actor down with it, but first the others are written one by one.
@@ -129,10 +129,7 @@ const make = Effect.gen(function*() {
   })
 })
 
-/**
- * A bounded queue in lists. In the links of one of Effect's, where thousands pass each second, V8 finds each outcome held by
- * the one before, and garbage collection carries all of them along.
- */
+/** A bounded queue in lists, for the reason that CONTRIBUTING gives (8): one of Effect's is linked. */
 class PendingOutcomes {
   readonly #pending: Array<PendingOutcome> = []
   readonly #waiting: Array<{ readonly outcome: PendingOutcome; readonly resume: (go: Effect.Effect<void>) => void }> =

@@ -100,16 +100,16 @@ export interface AttemptEnd {
 /** Ends the attempt's span with what came of it: a failure is its exception. */
 export const ends = <A, E>(
   span: AttemptSpan,
-  end: (exit: Exit.Exit<A, E>) => AttemptEnd | null
+  end: (exit: Exit.Exit<A, E>) => AttemptEnd
 ) =>
 <R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   span === null ? self : Effect.onExit(
     within(span)(self),
     (exit) =>
       Effect.map(Clock.currentTimeNanos, (now) => {
-        const ended = end(exit)
-        if (ended?.status != null) span.attribute("http_status", ended.status)
-        if (ended !== null) span.attribute("result", ended.result)
+        const { result, status } = end(exit)
+        if (status !== null) span.attribute("http_status", status)
+        span.attribute("result", result)
         span.end(now, exit)
       })
   )

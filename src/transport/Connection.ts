@@ -36,7 +36,7 @@ const ageMaxMs = 10_000
 const headerBytesMax = 16_384
 
 /** What a connection carries. */
-export interface Request extends Dispatcher.DispatchHandler {
+export interface Carried extends Dispatcher.DispatchHandler {
   readonly breakOff: () => void
 }
 
@@ -53,7 +53,7 @@ export class Connection {
   readonly #client: Client
   #progress: Progress = { phase: "dns", socket: null }
   #opened: Opened | null = null
-  #request: Request | null = null
+  #carried: Carried | null = null
   #budgetMs = 0
   #cancelDial: () => void = constVoid
 
@@ -101,8 +101,8 @@ export class Connection {
   }
 
   /** A request's failure reaches its handler, also one that undici refuses to send. */
-  dispatch(options: Dispatcher.DispatchOptions, timeoutMs: number, handler: Request): void {
-    this.#request = handler
+  dispatch(options: Dispatcher.DispatchOptions, timeoutMs: number, handler: Carried): void {
+    this.#carried = handler
     this.#budgetMs = Math.min(this.#options.connectTimeoutMs, timeoutMs)
     this.#client.dispatch(options, handler)
   }
@@ -114,12 +114,12 @@ export class Connection {
 
   /** The request that it carries is over. */
   rest(): void {
-    this.#request = null
+    this.#carried = null
   }
 
   /** Ends the request that it carries, if there is one. */
   breakOff(): void {
-    this.#request?.breakOff()
+    this.#carried?.breakOff()
   }
 
   destroy(): void {

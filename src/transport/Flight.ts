@@ -2,7 +2,7 @@
 import { performance } from "node:perf_hooks"
 import type { Dispatcher } from "undici"
 import { BrokenOff, DeadlinePassed, ProtocolViolation } from "./Classification.ts"
-import type { Connection, Request } from "./Connection.ts"
+import type { Carried, Connection } from "./Connection.ts"
 import type { Seen } from "./Outcome.ts"
 import { after } from "./Timer.ts"
 
@@ -24,7 +24,7 @@ export interface FlightOptions {
 const none: Record<string, string> = {}
 const empty = new Uint8Array(0)
 
-export class Flight implements Request {
+export class Flight implements Carried {
   readonly #options: FlightOptions
   readonly #began = performance.now()
   readonly #cancelDeadline: () => void
