@@ -9,6 +9,7 @@ const kinds = [
   { kind: "DeliveryId", prefix: "dlv", is: Schema.is(Ids.DeliveryId) },
   { kind: "AttemptId", prefix: "att", is: Schema.is(Ids.AttemptId) },
   { kind: "AlertId", prefix: "alr", is: Schema.is(Ids.AlertId) },
+  { kind: "AuditId", prefix: "aud", is: Schema.is(Ids.AuditId) },
   { kind: "KeyId", prefix: "key", is: Schema.is(Ids.KeyId) }
 ] as const
 
@@ -93,7 +94,7 @@ describe("a TypeID", () => {
 
 describe("a new id", () => {
   it.prop("holds a UUIDv7 of the millisecond", [millis], ([at]) => {
-    const made = Ids.uuidV7(at)
+    const made = Ids.toUuid(Ids.makeAt("EventId", at))
     assert.match(made, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
     assert.strictEqual(Number.parseInt(made.replace("-", "").slice(0, 12), 16), at)
   })
@@ -111,6 +112,22 @@ describe("a new id", () => {
         assert.deepStrictEqual(made.toSorted(), made)
       })
   )
+
+  it.prop("says when it was made", [FastCheck.constantFrom(...kinds), millis], ([{ is, kind }, at]) => {
+    const made = Ids.makeAt(kind, at)
+    assert.isTrue(is(made))
+    assert.strictEqual(Ids.madeAt(made), at)
+  })
+
+  it("is random in every bit but those of time, version and variant", () => {
+    const made = Array.from(
+      { length: 1_000 },
+      () => BigInt(`0x${Ids.toUuid(Ids.makeAt("EventId", 0)).replaceAll("-", "")}`)
+    )
+    const bits = (which: (a: bigint, b: bigint) => bigint) => made.reduce(which).toString(16).padStart(32, "0")
+    assert.strictEqual(bits((a, b) => a | b), "0000000000007fffbfffffffffffffff")
+    assert.strictEqual(bits((a, b) => a & b), "00000000000070008000000000000000")
+  })
 
   it.effect("is like no other of its millisecond", () =>
     Effect.gen(function*() {

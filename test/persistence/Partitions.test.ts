@@ -25,7 +25,7 @@ const day = (at: DateTime.Utc) => DateTime.formatIsoDateUtc(at).replaceAll("-", 
 const storeAt = (at: DateTime.Utc) =>
   Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
-    const uuid = Ids.uuidV7(at.epochMillis)
+    const uuid = Ids.toUuid(Ids.makeAt("EventId", at.epochMillis))
     yield* sql`INSERT INTO events (id, client_id, event_type, body, occurred_at)
       VALUES (${uuid}, 'days', 'deal.won', '{}', now())`
     const [row] = yield* sql<{ name: string }>`SELECT tableoid::regclass::text AS name FROM events WHERE id = ${uuid}`

@@ -2,13 +2,14 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { DateTime, Effect } from "effect"
 import { randomUUID } from "node:crypto"
-import { uuidV7 } from "../../src/domain/Ids.ts"
+import * as Ids from "../../src/domain/Ids.ts"
 import type { PartitionTable } from "../../src/domain/RetentionPolicy.ts"
 
 const noonOf = (age: number) =>
   Effect.map(DateTime.now, (now) => DateTime.add(DateTime.startOf(now, "day"), { days: -age, hours: 12 }))
 
-const idOf = (age: number) => Effect.map(noonOf(age), ({ epochMillis }) => uuidV7(epochMillis))
+const idOf = (age: number) =>
+  Effect.map(noonOf(age), ({ epochMillis }) => Ids.toUuid(Ids.makeAt("EventId", epochMillis)))
 
 /** `2025-02-20`, so many days ago. */
 export const dayOf = (age: number) => Effect.map(noonOf(age), DateTime.formatIsoDateUtc)
