@@ -62,7 +62,7 @@ const storable = (
   { here, now }: { readonly now: number; readonly here: string | null }
 ): StorableEvent => {
   const id = Ids.makeAt("EventId", now)
-  const occurredAt = event.occurredAt ?? DateTime.unsafeMake(now)
+  const occurredAt = event.occurredAt ?? momentOf(now)
   const payload = SensitiveData.filter(event.payload, sensitivePaths) as JsonObject
   return {
     id,
@@ -74,6 +74,14 @@ const storable = (
       onSome: TraceContext.format
     })
   }
+}
+
+// Many events are published in one millisecond.
+let latest = DateTime.unsafeMake(0)
+
+const momentOf = (millis: number): DateTime.Utc => {
+  if (latest.epochMillis !== millis) latest = DateTime.unsafeMake(millis)
+  return latest
 }
 
 /**
