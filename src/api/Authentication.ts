@@ -1,4 +1,5 @@
 /** Who is asking: `Authorization: Bearer dhw_<key id>_<secret>`. */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
 import * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
@@ -7,12 +8,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type { Caller } from "../domain/Client.ts"
 import { type AtOnce, atOnce, goOn } from "../persistence/AtOnce.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
-import { ApiKeys } from "../service/ApiKeys.ts"
+import { ApiKeys, presentedBy, type PresentedKey } from "../service/ApiKeys.ts"
 import * as AnswerHeaders from "./AnswerHeaders.ts"
 import * as Problem from "./Problem.ts"
 import { RateLimit } from "./RateLimit.ts"
@@ -30,6 +30,26 @@ const bearer = HttpApiSecurity.bearer.pipe(
 interface Sent {
   readonly authorization: string | undefined
   readonly address: string | null
+  readonly connection: object
+}
+
+interface Remembered {
+  readonly authorization: string
+  /** Null where it is no token of ours. */
+  readonly key: PresentedKey | null
+}
+
+// Whoever sends many requests over a connection mostly says the same each time, and taking it apart takes as long as much of
+// what is done for a request. Whether the key works is asked each time.
+const latest = new WeakMap<object, Remembered>()
+
+const keyOf = ({ authorization = "", connection }: Sent): PresentedKey | null => {
+  const known = latest.get(connection)
+  if (known?.authorization === authorization) return known.key
+  const [, token] = /^bearer (.*)$/is.exec(authorization) ?? []
+  const key = token === undefined ? null : presentedBy(token)
+  latest.set(connection, { authorization, key })
+  return key
 }
 
 /** Who sent the request; that takes a token out of the bucket of the key, of which the answer is to tell. */
@@ -37,12 +57,12 @@ export const makeAuthenticate = Effect.map(
   Effect.all([ApiKeys, RateLimit]),
   ([keys, rateLimit]) =>
   (
-    { address, authorization = "" }: Sent,
+    sent: Sent,
     tell: AnswerHeaders.Tell
   ): AtOnce<Caller, PersistenceError | Problem.TooManyRequests | Problem.Unauthorized> => {
-    const [, token] = /^bearer (.*)$/is.exec(authorization) ?? []
-    if (token === undefined) return atOnce(() => Effect.fail(unknownKey))
-    const holder = keys.authenticate(Redacted.make(token), address)
+    const key = keyOf(sent)
+    if (key === null) return atOnce(() => Effect.fail(unknownKey))
+    const holder = keys.authenticate(key, sent.address)
     return atOnce((fiber) =>
       goOn(holder.inFiber(fiber), (found): Effect.Effect<Caller, Problem.TooManyRequests | Problem.Unauthorized> => {
         if (Option.isNone(found)) return Effect.fail(unknownKey)
@@ -72,9 +92,13 @@ export class Authentication extends HttpApiMiddleware.Tag<Authentication>()(
       bearer: () =>
         Effect.flatMap(
           HttpServerRequest.HttpServerRequest,
-          ({ headers, remoteAddress }) =>
+          (request) =>
             authenticate(
-              { authorization: headers["authorization"], address: Option.getOrNull(remoteAddress) },
+              {
+                authorization: request.headers["authorization"],
+                address: Option.getOrNull(request.remoteAddress),
+                connection: NodeHttpServerRequest.toIncomingMessage(request).socket
+              },
               AnswerHeaders.tell
             )
         )

@@ -53,7 +53,7 @@ const make = (options: RequestBody.BodyOptions) =>
       }
       const answer: Route["answer"] = (request, tell) => {
         const { headers, socket } = request
-        const sent = { authorization: headers.authorization, address: socket.remoteAddress ?? null }
+        const sent = { authorization: headers.authorization, address: socket.remoteAddress ?? null, connection: socket }
         return Effect.withFiberRuntime((fiber) =>
           goOn(authenticate(sent, tell).inFiber(fiber), (caller) =>
             RequestBody.read(request, options).pipe(

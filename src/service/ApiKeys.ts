@@ -25,6 +25,13 @@ export interface IssuedKey extends ApiKey {
   readonly token: Redacted.Redacted
 }
 
+/** A key as whoever asks presents it. */
+export interface PresentedKey {
+  readonly id: KeyId
+  /** SHA-256. */
+  readonly secretHash: Buffer
+}
+
 export interface NewKey {
   readonly role: Role
   readonly name: string | null
@@ -38,9 +45,9 @@ export class ApiKeys extends Context.Tag("deeper-hub-webhooks/service/ApiKeys")<
   readonly list: (caller: Caller, client: ClientId, page: PageRequest) => Effect.Effect<Page<ApiKey>, Refused>
   /** For good. A key that was revoked before stays so. */
   readonly revoke: (caller: Caller, client: ClientId, key: KeyId) => Effect.Effect<void, Refused>
-  /** Who holds this token; none where it is unknown, revoked, expired or misspelt, all alike. */
+  /** Who holds this key; none where it is unknown, revoked or expired, or the secret another, all alike. */
   readonly authenticate: (
-    token: Redacted.Redacted,
+    key: PresentedKey,
     address: string | null
   ) => AtOnce<Option.Option<Caller>, PersistenceError>
   /**
@@ -95,14 +102,11 @@ const make = Effect.gen(function*() {
       const revoked = Effect.flatMap(store.revokeKey(client, key), found("api_key", key))
       yield* audit.record(caller, revoked, AuditChanges.keyRevoked(client, key))
     }),
-    authenticate: (token, address) =>
+    authenticate: ({ id, secretHash }, address) =>
       atOnce((fiber) => {
-        const [, id, secret] = tokenPattern.exec(Redacted.value(token)) ?? []
-        if (id === undefined || secret === undefined) return Effect.succeedNone
-        const presented = hash(secret)
-        return goOn(store.liveKey(`key_${id}` as KeyId, presented).inFiber(fiber), (known) => {
+        return goOn(store.liveKey(id, secretHash).inFiber(fiber), (known) => {
           // Compared with something on a miss too, so that the time tells nothing.
-          const matches = timingSafeEqual(presented, Option.match(known, { onNone: () => noHash, onSome: hashOf }))
+          const matches = timingSafeEqual(secretHash, Option.match(known, { onNone: () => noHash, onSome: hashOf }))
           return Effect.succeed(Option.filterMap(
             known,
             ({ clientId, id, role }) => matches ? Option.some({ keyId: id, clientId, role, address }) : Option.none()
@@ -119,6 +123,12 @@ const make = Effect.gen(function*() {
 })
 
 const tokenPattern = /^dhw_([0-7][0-9a-hjkmnp-tv-z]{25})_([0-9a-f]{64})$/
+
+/** What a token says; null where it is none of ours. */
+export const presentedBy = (token: string): PresentedKey | null => {
+  const [, id, secret] = tokenPattern.exec(token) ?? []
+  return id === undefined || secret === undefined ? null : { id: `key_${id}` as KeyId, secretHash: hash(secret) }
+}
 
 const hash = (secret: string): Buffer => digest("sha256", secret, "buffer")
 const hashOf = (key: { readonly secretHash: Uint8Array }): Uint8Array => key.secretHash
