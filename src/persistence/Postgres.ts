@@ -19,6 +19,7 @@ import { Client, Pool as Connections } from "pg"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as DirectQuery from "./DirectQuery.ts"
 import { prepare } from "./PreparedStatements.ts"
+import { limitStatements } from "./StatementDeadline.ts"
 
 export class PersistenceError extends Data.TaggedError("PersistenceError")<{
   readonly operation: string
@@ -148,18 +149,18 @@ const openPool = async (options: PostgresOptions) => {
     connectionTimeoutMillis: 5_000,
     // A new connection has to learn every partition before its first statement: those that a burst opened stay.
     idleTimeoutMillis: 600_000,
-    query_timeout: Duration.toMillis(options.queryTimeout),
     keepAlive: true
   })
   // An idle connection that the server ends raises `error`; without a listener it would end the process.
   pool.on("error", () => {})
   pool.on("connect", (client) => {
     client.on("error", () => {})
+    prepare(client)
+    limitStatements(client, Duration.toMillis(options.queryTimeout))
     // What was answered 202 must survive a crash, whatever the server or the role is set to.
     client.query(durable).catch(() => {})
-    prepare(client)
   })
-  // A statement that timed out is still on its connection: nobody may queue behind it.
+  // What was given up is still on its connection: nobody may queue behind it.
   pool.on("release", (_, client: unknown) => {
     if (isBusy(client)) void client.end()
   })

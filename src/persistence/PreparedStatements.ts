@@ -23,7 +23,7 @@ const nameOf = (text: string): string | undefined => {
 }
 
 /** `pg` has eight ways to call `query`. These are the two that statements with parameters take; all others pass. */
-type Query = (asked: unknown, values?: unknown, callback?: unknown) => unknown
+export type Query = (asked: unknown, values?: unknown, callback?: unknown) => unknown
 
 interface Asked {
   readonly text: string
@@ -42,7 +42,7 @@ const askedOf = (asked: unknown, values: unknown): Asked | null => {
 
 type Callback = (error: (Error & { readonly code?: string }) | null, result: unknown) => void
 
-const isCallback = (value: unknown): value is Callback => typeof value === "function"
+export const isCallback = (value: unknown): value is Callback => typeof value === "function"
 
 /** Marks a statement whose one plan, by indexes, serves all parameters. It is a comment to Postgres. */
 const onePlanMark = "/* one plan */"
