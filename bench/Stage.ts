@@ -74,16 +74,16 @@ const routesOf = ({ eventTypes, fanOut }: Scene, url: string, blackHoleUrl: stri
   { eventType: blackHoleType, urls: [blackHoleUrl] }
 ]
 
-/** As `npm start` and the image run the service; the others may have it, too. */
-const heap = "--max-semi-space-size=32"
+/** As `npm start` and the image run the service; the others may have them, too. */
+const v8Flags = ["--max-semi-space-size=32", "--no-allocation-site-pretenuring", "--no-parallel-scavenge"]
 
 const startHost = (role: Role, profiles: string | null = null) =>
   Process.start<Address | null, HostAnswers>(
     "host.ts",
     role,
     profiles === null
-      ? [heap]
-      : [heap, "--cpu-prof", `--cpu-prof-dir=${profiles}`]
+      ? v8Flags
+      : [...v8Flags, "--cpu-prof", `--cpu-prof-dir=${profiles}`]
   )
 
 export const set = (entry: Entry, scene: Scene): Effect.Effect<Stage, Failure, Scope.Scope> =>

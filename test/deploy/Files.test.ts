@@ -80,7 +80,10 @@ describe("Dockerfile", () => {
     const last = (keyword: string) =>
       instructions.findLast((instruction) => instruction.getKeyword() === keyword)?.getArgumentsContent()
     assert.strictEqual(last("USER"), "node")
-    assert.strictEqual(last("CMD"), `["node", "--max-semi-space-size=32", "dist/main.js"]`)
+    assert.strictEqual(
+      last("CMD"),
+      `["node", "--max-semi-space-size=32", "--no-allocation-site-pretenuring", "--no-parallel-scavenge", "dist/main.js"]`
+    )
     assert.strictEqual(last("STOPSIGNAL"), "SIGTERM")
     assert.match(last("HEALTHCHECK") ?? "", /\/healthz/)
     const final = text.slice(text.lastIndexOf("\nFROM"))
