@@ -6,6 +6,7 @@
  * There is a worker for each place, so one waits for nearly every delivery. Waiting in a Queue of Effect's costs the
  * interpreter two dozen steps and a Deferred; waiting here costs it three.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -35,6 +36,8 @@ export class DeliveryQueue extends Context.Tag("deeper-hub-webhooks/runtime/Deli
   readonly inLine: Effect.Effect<number>
   /** How many fresh ones wait for nothing but others before them. A plain step: it is asked at every turn of the loop. */
   readonly freshInLine: () => number
+  /** Whether a fresh one came within so many milliseconds. */
+  readonly hadFreshWithin: (ms: number) => Effect.Effect<boolean>
   /** What waits goes back, unsent, to be due again. */
   readonly giveBack: Effect.Effect<void>
 }>() {
@@ -71,6 +74,8 @@ const make = Effect.gen(function*() {
     }
   })
 
+  let latestFresh = Number.NEGATIVE_INFINITY
+
   const giveBack = Effect.suspend(() => release(store, [...ready.splice(0), ...turns.giveUp()]))
 
   yield* Effect.addFinalizer(() =>
@@ -82,13 +87,15 @@ const make = Effect.gen(function*() {
   return DeliveryQueue.of({
     take,
     offerAll: (deliveries) =>
-      Effect.sync(() => {
+      Effect.map(Clock.currentTimeMillis, (now) => {
         for (const one of deliveries) turns.add(one, { webhookId: one.delivery.webhookId, isFresh: one.isFresh })
+        if (deliveries.some(({ isFresh }) => isFresh)) latestFresh = now
       }),
     remember: (webhook, isDelivered) => turns.remember(webhook, isDelivered),
     depth: Effect.sync(() => ready.length + turns.size),
     inLine: Effect.sync(() => ready.length + turns.inLine),
     freshInLine: () => turns.freshInLine,
+    hadFreshWithin: (ms) => Effect.map(Clock.currentTimeMillis, (now) => now - latestFresh <= ms),
     giveBack
   })
 })

@@ -35,12 +35,27 @@ export interface SchedulerOptions {
 /** Webhooks that ask at once; those beyond are found by the walk, which goes on when there is room. */
 const askingMax = 10_000
 
+/**
+ * How long it rests, as often as it took, while nothing is published, and beside what is: that waits for the same disk and
+ * the same processors, and what is due has waited for longer than it takes.
+ */
+interface Rests {
+  readonly alone: number
+  readonly besideFresh: number
+}
+
 /** Like outcomes, claims cost the database much the same for one delivery and for ten: after each, room gathers. */
-const restPerClaim = 2
+const restsPerClaim: Rests = { alone: 2, besideFresh: 4 }
 const restPerClaimMaxMs = 50
 
 /** A step of the walk costs the database more, and brings less: it has a quarter of one connection's time at most. */
-const restPerStep = 3
+const restsPerStep: Rests = { alone: 3, besideFresh: 12 }
+
+/** What was published within so many milliseconds is taken for what goes on. */
+const freshWithinMs = 1_000
+
+const restOf = (queue: DeliveryQueue["Type"], { alone, besideFresh }: Rests): Effect.Effect<number> =>
+  Effect.map(queue.hadFreshWithin(freshWithinMs), (isBesideFresh) => isBesideFresh ? besideFresh : alone)
 
 /** Between sweeps that other nodes ask for. */
 const demandsApart = "1 second"
@@ -130,6 +145,7 @@ const makeSweep = (asking: Asking, wakeups: Queue.Enqueue<void>) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
     const signals = yield* Signals
+    const queue = yield* DeliveryQueue
     const watchClocks = yield* makeWatchClocks
     const position = yield* Ref.make<WebhookId | null>(null)
 
@@ -141,7 +157,8 @@ const makeSweep = (asking: Asking, wakeups: Queue.Enqueue<void>) =>
       yield* Ref.set(position, next)
       if (next === null || asking.size >= askingMax) return false
       // Others want the database, too. Those that were found need not wait for the rest of them.
-      if (took > 0) yield* Effect.zipRight(Queue.offer(wakeups, undefined), Effect.sleep(restPerStep * took))
+      yield* Queue.offer(wakeups, undefined)
+      yield* Effect.sleep((yield* restOf(queue, restsPerStep)) * took)
       return true
     })
 
@@ -179,7 +196,7 @@ const makeClaimAll = (options: SchedulerOptions, asking: Asking) =>
       ask(asking, yield* claim(allotted))
       const took = (yield* Clock.currentTimeMillis) - before
       // What is in hand meanwhile is enough to do: only the first claim after a pause is waited for.
-      yield* Effect.sleep(Math.min(restPerClaim * took, restPerClaimMaxMs))
+      yield* Effect.sleep(Math.min((yield* restOf(queue, restsPerClaim)) * took, restPerClaimMaxMs))
       return true
     })
     return Effect.repeat(step, { while: (again) => again })

@@ -147,16 +147,28 @@ describe("Scheduler", () => {
       }).pipe(Effect.provide(layer))
     }))
 
-  it.scoped("rests after a claim for twice as long as it took, fifty milliseconds at most", () =>
+  it.scoped("rests after a claim for twice as long as it took, beside what is published for four times, fifty milliseconds at most", () =>
     Effect.gen(function*() {
-      const took = yield* Ref.make([10, 0, 200, 0])
+      const took = yield* Ref.make([10, 0, 200, 0, 8, 0, 10, 0])
       const slow = Effect.flatMap(
         Ref.modify(took, ([first = 0, ...rest]) => [first, rest]),
         (ms) => Effect.delay(nothing, ms)
       )
       const { claims, layer } = yield* scheduler(() => slow)
       yield* Effect.gen(function*() {
-        for (const [ms, rest] of [[10, 20], [200, 50]] as const) {
+        const queue = yield* DeliveryQueue
+        const rests = [
+          { ms: 10, rest: 20, after: null },
+          { ms: 200, rest: 50, after: null },
+          { ms: 8, rest: 32, after: "0 millis" },
+          { ms: 10, rest: 20, after: "1 second" }
+        ] as const
+        for (const { after, ms, rest } of rests) {
+          if (after !== null) {
+            yield* queue.offerAll([yield* leased()])
+            yield* queue.take
+            yield* TestClock.adjust(after)
+          }
           yield* workFor(yield* Ids.make("WebhookId"))
           yield* Queue.take(claims)
           yield* workFor(yield* Ids.make("WebhookId"))
@@ -212,7 +224,7 @@ describe("Scheduler", () => {
       }).pipe(Effect.provide(layer))
     }))
 
-  it.scoped("rests after a step of the walk for longer than it took, and claims meanwhile for whom it found", () =>
+  const restingAfterSteps = (restMs: number, isBesideFresh: boolean) =>
     Effect.gen(function*() {
       const [a, b] = [yield* Ids.make("WebhookId"), yield* Ids.make("WebhookId")]
       const steps = yield* Queue.unbounded<Ids.WebhookId | null>()
@@ -224,15 +236,23 @@ describe("Scheduler", () => {
         dueWebhooks: (after) => Effect.zipRight(Queue.offer(steps, after), answer())
       })
       yield* Effect.gen(function*() {
+        const queue = yield* DeliveryQueue
+        if (isBesideFresh) yield* Effect.zipRight(queue.offerAll([yield* leased()]), queue.take)
         yield* TestClock.adjust("20 millis")
         assert.deepStrictEqual(named(yield* Queue.take(claims)), [a])
-        yield* TestClock.adjust("59 millis")
+        yield* TestClock.adjust(restMs - 1)
         assert.deepStrictEqual(Array.from(yield* Queue.takeAll(steps)), [null])
         yield* TestClock.adjust("1 millis")
         assert.deepStrictEqual(Array.from(yield* Queue.takeAll(steps)), [a])
         assert.deepStrictEqual(named(yield* Queue.take(claims)), [b])
       }).pipe(Effect.provide(layer))
-    }))
+    })
+
+  it.scoped("rests after a step of the walk for three times as long as it took, and claims meanwhile for whom it found", () =>
+    restingAfterSteps(60, false))
+
+  it.scoped("rests after a step of the walk for twelve times as long beside what is published", () =>
+    restingAfterSteps(240, true))
 
   it.scoped("claims for the webhooks that another node names, and looks at all of them where it names none", () =>
     Effect.gen(function*() {
