@@ -28,6 +28,9 @@ export const migrate = (database: DurablePostgres) =>
     Effect.mapError((cause) => new Failure({ problem: `no migration: ${cause.message}`, advice: "Mend that first" }))
   )
 
+/** The webhooks of an earlier round take nothing any more: their receiver is gone, and their circuits would open. */
+export const retireWebhooks = (sql: Sql) => sql.run("UPDATE webhooks SET deleted_at = now() WHERE deleted_at IS NULL")
+
 /** Rows of one statement: progress shows, and a transaction does not take minutes. */
 const chunk = 250_000
 const days = 28

@@ -27,7 +27,9 @@ const payloadBytes = (kibibytes: number) => Math.floor(Math.min(kibibytes * 1_02
 const trial = (entry: Entry, size: Size, { isQuick, profiles, seconds }: Sizes) => ({
   name: entry.name === "in-process" ? size.name : `${entry.name}, ${size.name}`,
   run: Effect.gen(function*() {
-    const scene = { ...Stage.plain({ profiles }), eventTypes: registered, database: size.database }
+    const { database } = size
+    if (database !== null) yield* Effect.flatMap(Sql.connect(database.url), Planted.retireWebhooks)
+    const scene = { ...Stage.plain({ profiles }), eventTypes: registered, database }
     const stage = yield* Stage.set(entry, scene)
     if (size.webhooks > registered) yield* Planted.webhooks(stage.sql, size.webhooks - registered)
     return yield* Throughput.measure(stage, {
