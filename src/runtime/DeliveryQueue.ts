@@ -74,7 +74,8 @@ const make = Effect.gen(function*() {
     }
   })
 
-  let latestFresh = Number.NEGATIVE_INFINITY
+  /** Nanoseconds of the monotonic clock; null where none came yet. */
+  let latestFreshAt: bigint | null = null
 
   const giveBack = Effect.suspend(() => release(store, [...ready.splice(0), ...turns.giveUp()]))
 
@@ -87,15 +88,19 @@ const make = Effect.gen(function*() {
   return DeliveryQueue.of({
     take,
     offerAll: (deliveries) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
+      Effect.map(Clock.currentTimeNanos, (now) => {
         for (const one of deliveries) turns.add(one, { webhookId: one.delivery.webhookId, isFresh: one.isFresh })
-        if (deliveries.some(({ isFresh }) => isFresh)) latestFresh = now
+        if (deliveries.some(({ isFresh }) => isFresh)) latestFreshAt = now
       }),
     remember: (webhook, isDelivered) => turns.remember(webhook, isDelivered),
     depth: Effect.sync(() => ready.length + turns.size),
     inLine: Effect.sync(() => ready.length + turns.inLine),
     freshInLine: () => turns.freshInLine,
-    hadFreshWithin: (ms) => Effect.map(Clock.currentTimeMillis, (now) => now - latestFresh <= ms),
+    hadFreshWithin: (ms) =>
+      Effect.map(
+        Clock.currentTimeNanos,
+        (now) => latestFreshAt !== null && now - latestFreshAt <= BigInt(ms) * 1_000_000n
+      ),
     giveBack
   })
 })
