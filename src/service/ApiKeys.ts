@@ -103,8 +103,8 @@ const make = Effect.gen(function*() {
       yield* audit.record(caller, revoked, AuditChanges.keyRevoked(client, key))
     }),
     authenticate: ({ id, secretHash }, address) =>
-      atOnce((fiber) => {
-        return goOn(store.liveKey(id, secretHash).inFiber(fiber), (known) => {
+      atOnce((fiber) =>
+        goOn(store.liveKey(id, secretHash).inFiber(fiber), (known) => {
           // Compared with something on a miss too, so that the time tells nothing.
           const matches = timingSafeEqual(secretHash, Option.match(known, { onNone: () => noHash, onSome: hashOf }))
           return Effect.succeed(Option.filterMap(
@@ -112,7 +112,7 @@ const make = Effect.gen(function*() {
             ({ clientId, id, role }) => matches ? Option.some({ keyId: id, clientId, role, address }) : Option.none()
           ))
         })
-      }),
+      ),
     issueOperator: (name, keep) =>
       Effect.zipRight(
         clients.ensure(system, defaultClient),
