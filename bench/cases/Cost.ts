@@ -24,11 +24,14 @@ const sized = (name: string, own: Partial<Size>): Size => ({ ...least, ...own, n
 /** The envelope around the payload counts, too. */
 const payloadBytes = (kibibytes: number) => Math.floor(Math.min(kibibytes * 1_024, 256 * 1_024 - 512))
 
+const asked = <A, E>({ url }: DurablePostgres.DurablePostgres, ask: (sql: Sql.Sql) => Effect.Effect<A, E>) =>
+  Effect.scoped(Effect.flatMap(Sql.connect(url), ask))
+
 const trial = (entry: Entry, size: Size, { isQuick, profiles, seconds }: Sizes) => ({
   name: entry.name === "in-process" ? size.name : `${entry.name}, ${size.name}`,
   run: Effect.gen(function*() {
     const { database } = size
-    if (database !== null) yield* Effect.flatMap(Sql.connect(database.url), Planted.retireWebhooks)
+    if (database !== null) yield* asked(database, Planted.retireWebhooks)
     const scene = { ...Stage.plain({ profiles }), eventTypes: registered, database }
     const stage = yield* Stage.set(entry, scene)
     if (size.webhooks > registered) yield* Planted.webhooks(stage.sql, size.webhooks - registered)
@@ -46,7 +49,7 @@ const withHistory = (deliveries: number) =>
   Effect.gen(function*() {
     const database = yield* DurablePostgres.start(null)
     yield* Planted.migrate(database)
-    yield* Effect.scoped(Effect.flatMap(Sql.connect(database.url), (sql) => Planted.history(sql, deliveries)))
+    yield* asked(database, (sql) => Planted.history(sql, deliveries))
     return sized(`${deliveries.toLocaleString("en")} deliveries of history`, { database })
   })
 
