@@ -84,6 +84,11 @@ describe("Dockerfile", () => {
       last("CMD"),
       `["node", "--max-semi-space-size=32", "--no-allocation-site-pretenuring", "--no-parallel-scavenge", "dist/main.js"]`
     )
+    const { start } = JSON.parse(read("package.json")).scripts
+    assert.strictEqual(
+      start.replace("--import tsx src/main.ts", "dist/main.js"),
+      JSON.parse(last("CMD") ?? "").join(" ")
+    )
     assert.strictEqual(last("STOPSIGNAL"), "SIGTERM")
     assert.match(last("HEALTHCHECK") ?? "", /\/healthz/)
     const final = text.slice(text.lastIndexOf("\nFROM"))
