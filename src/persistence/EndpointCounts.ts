@@ -47,7 +47,8 @@ export const endpointCounts = (sql: SqlClient): Fragment =>
         max(certificate_expires_at) AS certificate_expires_at,
         bool_or(error_class = 'http_410') AS gone
       FROM (
-        SELECT *, result <> 'success' AND counted AS is_failure,
+        SELECT webhook_id, position, result, error_class, duration_ms, counted, certificate_expires_at,
+          result <> 'success' AND counted AS is_failure,
           max(position) FILTER (WHERE result = 'success') OVER (PARTITION BY webhook_id) AS last_success
         FROM recorded
       ) AS one
