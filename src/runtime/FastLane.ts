@@ -21,7 +21,7 @@ export interface FastLane {
 }
 
 /** As many as are sent while the next group is committed. */
-const waitingMax = 128
+const waitingMax = 256
 
 export const make = (options: { readonly leaseSeconds: number }) =>
   Effect.gen(function*() {

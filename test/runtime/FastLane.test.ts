@@ -120,7 +120,7 @@ describe("FastLane", () => {
         Effect.map(claimed(), (delivery) => ({ delivery, leaseEndsAt: 30_000_000_000n, isFresh }))
       yield* queue.offerAll(yield* Effect.replicateEffect(waiting(false), 400))
       assert.isFalse(isBusy())
-      yield* queue.offerAll(yield* Effect.replicateEffect(waiting(true), 128))
+      yield* queue.offerAll(yield* Effect.replicateEffect(waiting(true), 256))
       assert.isFalse(isBusy())
       yield* queue.offerAll(yield* Effect.replicateEffect(waiting(true), 100))
       assert.isTrue(isBusy())

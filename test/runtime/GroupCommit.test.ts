@@ -173,7 +173,7 @@ layer(Stores.layer, Stores.options)("group commit", (it) => {
         assert.isAbove(queue.freshInLine(), 900)
         yield* commit(one)
         const [found = 0] = waiting
-        assert.isAtMost(found, 128)
+        assert.isAtMost(found, 256)
       }).pipe(Effect.provide(committing({ ...store, publish: published }, sending(queue))))
     }).pipe(Effect.provide(Queue), Logger.withMinimumLogLevel(LogLevel.None)))
 
