@@ -126,33 +126,37 @@ export const record = (
       ${AttemptCounts.added(sql, made(sql))}
     ), ${endpointCounts(sql)}
     ), ${outcomeNotices(sql)}
-    -- Webhooks are locked before alerts are raised, as everywhere: their branch runs first.
-    SELECT NULL::uuid AS delivery_id, json_build_object(
-      'webhookId', webhook_id, 'url', url, 'successes', successes, 'failures', failures,
-      'circuitVersion', circuit_version, 'probeSucceeded', probe_succeeded, 'failureCount', failure_count,
-      'windowAttempts', window_attempts, 'windowFailures', window_failures,
-      'circuit', json_build_object('state', circuit, 'openings', circuit_openings, 'ramp', circuit_ramp,
-        'rampSuccesses', circuit_ramp_successes)) AS endpoint, NULL::bigint AS told
-    FROM counted WHERE failures > 0 OR circuit <> 'closed' OR circuit_ramp IS NOT NULL
-    UNION ALL
-    SELECT delivery_id, NULL, (SELECT count(*) FROM alerted) + (SELECT count(*) FROM exhausted) FROM recorded
-  `).pipe(Effect.flatMap(recordedOf))
+    SELECT
+      -- Only where some are missing: mostly there are none, and a row of each would cost what writing it does.
+      CASE WHEN (SELECT count(*) FROM recorded) < ${outcomes.length}
+        THEN (SELECT coalesce(array_agg(delivery_id), '{}') FROM recorded) END AS deliveries,
+      -- Webhooks are locked before alerts are raised, as everywhere: this is asked for first.
+      (SELECT json_agg(json_build_object(
+        'webhookId', webhook_id, 'url', url, 'successes', successes, 'failures', failures,
+        'circuitVersion', circuit_version, 'probeSucceeded', probe_succeeded, 'failureCount', failure_count,
+        'windowAttempts', window_attempts, 'windowFailures', window_failures,
+        'circuit', json_build_object('state', circuit, 'openings', circuit_openings, 'ramp', circuit_ramp,
+          'rampSuccesses', circuit_ramp_successes)))
+      FROM counted WHERE failures > 0 OR circuit <> 'closed' OR circuit_ramp IS NOT NULL) AS endpoints,
+      (SELECT count(*) FROM alerted) + (SELECT count(*) FROM exhausted) AS told
+  `).pipe(Effect.flatMap(([row]) => recordedOf(outcomes, row)))
 
-/** A delivery that was recorded, by its UUID, or an endpoint whose circuit has something to decide on. */
 interface Row {
-  readonly deliveryId: string | null
-  readonly endpoint: unknown
+  /** UUIDs of the deliveries whose lease still stood; null where all did. */
+  readonly deliveries: ReadonlyArray<string> | null
+  /** Whose circuits have something to decide on; null where there are none. */
+  readonly endpoints: unknown
 }
 
 const decodeEndpoints = Schema.decodeUnknown(Schema.Array(Endpoint))
 
-const recordedOf = (rows: ReadonlyArray<Row>): Effect.Effect<Recorded, ParseError> =>
-  Effect.map(
-    decodeEndpoints(rows.flatMap(({ endpoint }) => endpoint === null ? [] : [endpoint])),
-    (endpoints) => ({
-      deliveries: new Set(
-        rows.flatMap(({ deliveryId }) => deliveryId === null ? [] : [fromUuid("DeliveryId", deliveryId)])
-      ),
-      endpoints
-    })
-  )
+const recordedOf = (
+  outcomes: ReadonlyArray<Outcome>,
+  { deliveries, endpoints }: Row = { deliveries: [], endpoints: null }
+): Effect.Effect<Recorded, ParseError> =>
+  Effect.map(decodeEndpoints(endpoints ?? []), (endpoints) => ({
+    deliveries: new Set(
+      deliveries?.map((uuid) => fromUuid("DeliveryId", uuid)) ?? outcomes.map(({ deliveryId }) => deliveryId)
+    ),
+    endpoints
+  }))
