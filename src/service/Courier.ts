@@ -47,19 +47,20 @@ const make = Effect.gen(function*() {
     { clientId, headersSealed, previousSecretSealed, webhookId }: Parcel,
     secretSealed: Uint8Array
   ): Either.Either<Opened, SecretUnreadable> => {
-    const place = { clientId, webhookId }
-    const secret = box.open(secretSealed, { ...place, column: secretColumn })
+    const secret = box.open(secretSealed, { clientId, webhookId, column: secretColumn })
     if (Either.isLeft(secret)) return Either.left(secret.left)
     const previous = previousSecretSealed === null
       ? absent
-      : box.open(previousSecretSealed, { ...place, column: previousSecretColumn })
+      : box.open(previousSecretSealed, { clientId, webhookId, column: previousSecretColumn })
     if (Either.isLeft(previous)) return Either.left(previous.left)
-    const headers = headersSealed === null ? absent : box.open(headersSealed, { ...place, column: headersColumn })
+    const headers = headersSealed === null
+      ? absent
+      : box.open(headersSealed, { clientId, webhookId, column: headersColumn })
     if (Either.isLeft(headers)) return Either.left(headers.left)
     return Either.right({
       secret: secret.right,
       previousSecret: previous.right,
-      headers: headers.right === null ? {} : decodeHeaders(Redacted.value(headers.right))
+      headers: headers.right === null ? null : decodeHeaders(Redacted.value(headers.right))
     })
   }
 
@@ -87,7 +88,10 @@ const make = Effect.gen(function*() {
           previousSecret,
           schemes: parcel.signatures
         })
-        const sent = { ...headers, ...signed, ...traced(headers, traceparent) }
+        // Mostly there is nothing to add, and to copy a dozen headers costs as much as to sign them once.
+        const sent = headers === null && traceparent === null
+          ? signed
+          : { ...headers, ...signed, ...traced(headers ?? {}, traceparent) }
         return client.post({ url: url.right.url, headers: sent, body, timeoutMs })
       })
   })
@@ -96,7 +100,8 @@ const make = Effect.gen(function*() {
 interface Opened {
   readonly secret: Redacted.Redacted
   readonly previousSecret: Redacted.Redacted | null
-  readonly headers: Readonly<Record<string, string>>
+  /** Null where the webhook has none of its own. */
+  readonly headers: Readonly<Record<string, string>> | null
 }
 
 const absent = Either.right(null)

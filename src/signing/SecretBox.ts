@@ -58,25 +58,33 @@ type Open = (box: Uint8Array, context: BoxContext) => Either.Either<Redacted.Red
 
 /**
  * Opened boxes, the latest of each place. Every attempt opens one or two, and that costs more than signing does. Whoever
- * can read this process's memory has the keys as well.
+ * can read this process's memory has the keys as well. They are found by their webhook, of which few have more than one: a text
+ * that names the whole place would have to be made, and hashed, at every attempt.
  */
-const rememberedMax = 10_000
+const webhooksMax = 10_000
 
 interface Opened {
+  readonly place: BoxContext
   readonly box: Uint8Array
   readonly plain: ReturnType<Open>
 }
 
+const isAt = ({ place }: Opened, { clientId, column }: BoxContext): boolean =>
+  place.column === column && place.clientId === clientId
+
 const remembering = (open: Open): SecretBox["Type"]["open"] => {
-  const opened = new Map<string, Opened>()
+  const opened = new Map<WebhookId, Array<Opened>>()
   return (box, context) => {
-    const place = `${context.column} ${context.webhookId} ${context.clientId}`
-    const known = opened.get(place)
+    const ofWebhook = opened.get(context.webhookId)
+    const known = ofWebhook?.find((one) => isAt(one, context))
     // The nonce is part of the box, so no two boxes are alike.
     if (known !== undefined && Buffer.compare(known.box, box) === 0) return known.plain
     const plain = open(box, context)
-    if (opened.size >= rememberedMax) opened.clear()
-    if (Either.isRight(plain)) opened.set(place, { box: Uint8Array.from(box), plain })
+    if (opened.size >= webhooksMax) opened.clear()
+    if (Either.isRight(plain)) {
+      const others = ofWebhook?.filter((one) => !isAt(one, context)) ?? []
+      opened.set(context.webhookId, [...others, { place: context, box: Uint8Array.from(box), plain }])
+    }
     return plain
   }
 }

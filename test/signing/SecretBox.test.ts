@@ -37,6 +37,24 @@ layer(keyring(alike))("a box", (test) => {
       }
     }))
 
+  test.effect("opens in its own place alone, also once it was opened there, beside the webhook's others", () =>
+    Effect.gen(function*() {
+      const mine = [here, { ...here, column: "headers" }, { ...here, clientId: ClientId.make("other") }] as const
+      const boxes = yield* Effect.forEach(
+        mine,
+        (place) => seal(Redacted.make(`${place.clientId} ${place.column}`), place)
+      )
+      for (let round = 0; round < 2; round++) {
+        for (const [nth, box] of boxes.entries()) {
+          for (const place of mine) {
+            const opened = yield* Effect.either(open(box, place))
+            const text = Either.isRight(opened) ? Redacted.value(opened.right) : null
+            assert.strictEqual(text, place === mine[nth] ? `${place.clientId} ${place.column}` : null)
+          }
+        }
+      }
+    }))
+
   test.effect.prop(
     "opens where it was sealed",
     [FastCheck.string({ unit: "binary" }), places],
