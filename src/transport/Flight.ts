@@ -75,7 +75,7 @@ export class Flight implements Carried {
   onResponseStart(
     _: Dispatcher.DispatchController,
     status: number,
-    headers: Record<string, string | Array<string> | undefined>
+    headers: Headers
   ): void {
     if (status < 100) return this.#end(new ProtocolViolation({ what: "its status is no number from 100" }), false)
     if (status < 200) {
@@ -148,7 +148,11 @@ export class Flight implements Carried {
   }
 }
 
-const joined = (headers: Record<string, string | Array<string> | undefined>): Record<string, string> => {
+type Headers = Record<string, string | Array<string> | undefined>
+
+/** Mostly each is there once, and what undici made of them is as good as a copy. */
+const joined = (headers: Headers): Record<string, string> => {
+  if (isJoined(headers)) return headers
   const all: Record<string, string> = Object.create(null)
   for (const name of Object.keys(headers)) {
     const value = headers[name]
@@ -156,3 +160,6 @@ const joined = (headers: Record<string, string | Array<string> | undefined>): Re
   }
   return all
 }
+
+const isJoined = (headers: Headers): headers is Record<string, string> =>
+  Object.values(headers).every((value) => typeof value === "string")
