@@ -30,8 +30,8 @@ export type Endpoint = typeof Endpoint.Type
 /**
  * The CTEs from `tally` to `counted`, the last one left open: they read `recorded` of the statement that they are part of.
  *
- * Of a CTE Postgres expects one row, and joins two of them row by row: a batch of 500 outcomes would cost it a quarter of
- * a million comparisons for each join. So there are none.
+ * Of a CTE Postgres expects one row, and joins two of them row by row: a batch of 1,000 outcomes would cost it a million
+ * comparisons for each join. So there are none.
  */
 export const endpointCounts = (sql: SqlClient): Fragment =>
   sql`

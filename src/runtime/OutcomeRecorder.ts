@@ -27,8 +27,11 @@ export interface PendingOutcome {
   readonly lease: Kept
 }
 
-const batchMax = 500
-const pendingMax = 1_000
+/** Of one statement. Each adds a row to every webhook's counters, whatever it has of them. */
+const batchMax = 1_000
+/** Of the answers' bodies in it, as they came: the statement carries them as hexadecimal digits. */
+const batchBytesMax = 4_194_304
+const pendingMax = 2_000
 
 /** The more a write costs, the longer the rest: three quarters of the time, and never so long that anybody would notice. */
 const restPerWrite = 3
@@ -105,18 +108,19 @@ const make = Effect.gen(function*() {
     })
   )
 
-  /** Writes, and answers how long it rests. */
-  const writeAll = (batch: ReadonlyArray<PendingOutcome>) =>
-    Effect.gen(function*() {
-      const before = yield* Clock.currentTimeMillis
-      yield* write(batch)
-      const took = (yield* Clock.currentTimeMillis) - before
-      return batch.length === batchMax ? 0 : Math.min(restPerWrite * took, restMaxMs)
-    })
+  /** Writes the next batch, and answers how long it rests: not at all where more was waiting than one may hold. */
+  const writeNext = Effect.gen(function*() {
+    const batch = pending.take()
+    const isAll = pending.size === 0
+    const before = yield* Clock.currentTimeMillis
+    yield* write(batch)
+    const took = (yield* Clock.currentTimeMillis) - before
+    return isAll ? Math.min(restPerWrite * took, restMaxMs) : 0
+  })
 
   const step = Effect.uninterruptibleMask((restore) =>
     restore(pending.some).pipe(
-      Effect.flatMap(() => writeAll(pending.take())),
+      Effect.zipRight(writeNext),
       Effect.flatMap((restMs) => restMs > 0 ? restore(Effect.sleep(restMs)) : Effect.void)
     )
   )
@@ -162,12 +166,22 @@ class PendingOutcomes {
 
   /** The next batch. */
   take(): ReadonlyArray<PendingOutcome> {
-    const batch = this.#pending.splice(0, batchMax)
+    const batch = this.#pending.splice(0, this.#countOfNext())
     for (const { outcome, resume } of this.#waiting.splice(0, pendingMax - this.#pending.length)) {
       this.#pending.push(outcome)
       resume(Effect.void)
     }
     if (this.#pending.length === 0) this.#latch.unsafeClose()
     return batch
+  }
+
+  /** One that is too large for a batch has one of its own. */
+  #countOfNext(): number {
+    let bytes = 0
+    const end = this.#pending.findIndex(({ outcome }, i) => {
+      bytes += outcome.exchange.body.byteLength
+      return i > 0 && (i === batchMax || bytes > batchBytesMax)
+    })
+    return end === -1 ? this.#pending.length : end
   }
 }

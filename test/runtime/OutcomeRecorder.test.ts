@@ -21,11 +21,15 @@ const Actors = (record: Record) =>
     Layer.provideMerge(Layer.merge(Signals.layer, Supervisor.layer))
   )
 
-const pending: Effect.Effect<PendingOutcome> = Effect.gen(function*() {
-  const delivery = yield* claimed()
-  const { id, leaseToken, webhookId } = delivery
-  return { webhookId, outcome: yield* Rows.outcome(delivery), lease: { id, leaseToken, since: 0n, isDropped: false } }
-})
+const pendingWith = (change?: Partial<Outcome>): Effect.Effect<PendingOutcome> =>
+  Effect.gen(function*() {
+    const delivery = yield* claimed()
+    const { id, leaseToken, webhookId } = delivery
+    const outcome = yield* Rows.outcome(delivery, change)
+    return { webhookId, outcome, lease: { id, leaseToken, since: 0n, isDropped: false } }
+  })
+
+const pending = pendingWith()
 
 const recordAll = (outcomes: ReadonlyArray<PendingOutcome>) =>
   Effect.flatMap(OutcomeRecorder, (recorder) => Effect.forEach(outcomes, recorder.record, { discard: true }))
@@ -53,34 +57,57 @@ const gated = Effect.gen(function*() {
 })
 
 describe("OutcomeRecorder", () => {
-  it.scoped("writes at once what came while it was writing, 500 at most", () =>
+  it.scoped("writes at once what came while it was writing, a thousand at most", () =>
     Effect.gen(function*() {
       const store = yield* gated
-      const outcomes = yield* Effect.replicateEffect(pending, 702)
+      const outcomes = yield* Effect.replicateEffect(pending, 1_202)
       yield* Effect.gen(function*() {
         yield* recordAll(outcomes.slice(0, 1))
         assert.lengthOf(yield* Queue.take(store.batches), 1)
         yield* recordAll(outcomes.slice(1))
         yield* store.let
-        assert.lengthOf(yield* Queue.take(store.batches), 500)
+        assert.lengthOf(yield* Queue.take(store.batches), 1_000)
         yield* store.let
         const last = yield* Queue.take(store.batches)
-        assert.deepStrictEqual(idsOf(last), idsOf(outcomes.slice(501).map(({ outcome }) => outcome)))
+        assert.deepStrictEqual(idsOf(last), idsOf(outcomes.slice(1_001).map(({ outcome }) => outcome)))
         yield* store.let
       }).pipe(Effect.provide(Actors(store.record)))
     }))
 
-  it.scoped("makes the workers wait while a thousand outcomes are pending", () =>
+  it.scoped("writes 4 MiB of answers at once at most, and one that is larger alone", () =>
     Effect.gen(function*() {
       const store = yield* gated
-      const outcomes = yield* Effect.replicateEffect(pending, 1_002)
+      const withBody = (bytes: number) =>
+        pendingWith({ exchange: { ...Rows.exchange(200), body: new Uint8Array(bytes) } })
+      const sizes = [1, ...Array.from({ length: 300 }, () => 16_384), 5_000_000, 1]
+      const outcomes = yield* Effect.forEach(sizes, withBody)
+      yield* Effect.gen(function*() {
+        yield* recordAll(outcomes.slice(0, 1))
+        assert.lengthOf(yield* Queue.take(store.batches), 1)
+        yield* recordAll(outcomes.slice(1))
+        const counts: Array<number> = []
+        for (let left = outcomes.length - 1; left > 0;) {
+          yield* store.let
+          const batch = yield* Queue.take(store.batches)
+          counts.push(batch.length)
+          left -= batch.length
+        }
+        assert.deepStrictEqual(counts, [256, 44, 1, 1])
+        yield* store.let
+      }).pipe(Effect.provide(Actors(store.record)))
+    }))
+
+  it.scoped("makes the workers wait while two thousand outcomes are pending", () =>
+    Effect.gen(function*() {
+      const store = yield* gated
+      const outcomes = yield* Effect.replicateEffect(pending, 2_002)
       yield* Effect.gen(function*() {
         yield* recordAll(outcomes.slice(0, 1))
         yield* Queue.take(store.batches)
         const { offer } = yield* OutcomeRecorder
-        assert.isTrue(outcomes.slice(1, 1_001).every(offer))
-        assert.isFalse(outcomes.slice(1_001).some(offer), "there is no more room")
-        const waiting = yield* Effect.fork(recordAll(outcomes.slice(1_001)))
+        assert.isTrue(outcomes.slice(1, 2_001).every(offer))
+        assert.isFalse(outcomes.slice(2_001).some(offer), "there is no more room")
+        const waiting = yield* Effect.fork(recordAll(outcomes.slice(2_001)))
         yield* TestClock.adjust("1 second")
         assert.isTrue(Option.isNone(yield* Fiber.poll(waiting)))
         yield* store.let
