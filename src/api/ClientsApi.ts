@@ -8,6 +8,7 @@ import { EmailAddress } from "../domain/EmailAddress.ts"
 import { ClientId } from "../domain/Ids.ts"
 import { Moment } from "../domain/Moment.ts"
 import { Text } from "../domain/Text.ts"
+import * as Secret from "../signing/Secret.ts"
 import { Authentication } from "./Authentication.ts"
 import * as Paging from "./Paging.ts"
 import * as PathId from "./PathId.ts"
@@ -31,7 +32,7 @@ const KeyResource = SnakeCase.struct(keyFields).annotations({ identifier: "ApiKe
 
 const IssuedKeyResource = SnakeCase.struct({
   ...keyFields,
-  token: Schema.Redacted(Schema.String.annotations({ description: "What to send as Bearer; shown this once." }))
+  token: Secret.described(Schema.String, "What to send as Bearer; shown this once.")
 }).annotations({ identifier: "IssuedApiKey" })
 
 const alertEmail = Schema.NullOr(EmailAddress).annotations({

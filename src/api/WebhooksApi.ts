@@ -12,6 +12,7 @@ import { JsonObject } from "../domain/Json.ts"
 import * as Webhook from "../domain/Webhook.ts"
 import { NewWebhook, WebhookChanges } from "../service/Registration.ts"
 import { RotationRequest } from "../service/Rotation.ts"
+import * as Secret from "../signing/Secret.ts"
 import { Authentication } from "./Authentication.ts"
 import { AttemptResource } from "./DeliveriesApi.ts"
 import { PublishedResource } from "./EventsApi.ts"
@@ -48,7 +49,7 @@ const UpdatedResource = SnakeCase.struct({ ...resourceFields, warnings: Warnings
 
 const withSecretFields = {
   ...resourceFields,
-  secret: Schema.Redacted(Schema.String.annotations({ description: "The signing secret, shown this once." }))
+  secret: Secret.described(Schema.String, "The signing secret, shown this once.")
 }
 
 const RegisteredResource = SnakeCase.struct({ ...withSecretFields, warnings: Warnings }).annotations({

@@ -28,10 +28,6 @@ const Headers = Schema.Record({ key: HeaderName, value: Schema.String }).annotat
   message: () => "expected an object of header names and values"
 })
 
-export const SecretKey = Secret.ChosenSecret.annotations({
-  description: "A secret that you chose; without one we generate it and show it once."
-})
-
 /** What may be said when a webhook is registered. */
 export const NewWebhook = Schema.Struct({
   clientId: Schema.optional(ClientId),
@@ -40,7 +36,7 @@ export const NewWebhook = Schema.Struct({
   url: Schema.String,
   events: Webhook.Subscriptions,
   headers: Schema.optional(Headers),
-  secretKey: Schema.optional(SecretKey),
+  secretKey: Schema.optional(Secret.ChosenSecret),
   secretExpiresAt: Schema.optional(Schema.NullOr(Moment)),
   signatures: Schema.optional(Webhook.SignatureSchemes),
   retryCount: Schema.optional(Webhook.RetryCount),

@@ -9,15 +9,16 @@ import * as Schema from "effect/Schema"
 import { Moment } from "../domain/Moment.ts"
 import { Invalid } from "../domain/Refusal.ts"
 import type { Definition, SealedWebhook } from "../persistence/WebhookStore.ts"
+import * as Secret from "../signing/Secret.ts"
 import { SecretBox } from "../signing/SecretBox.ts"
-import { onlySecret, previousSecretColumn, sealSecret, secretColumn, SecretKey } from "./Registration.ts"
+import { onlySecret, previousSecretColumn, sealSecret, secretColumn } from "./Registration.ts"
 
 const overlapSecondsMax = 2_592_000
 export const overlapSecondsDefault = 86_400
 
 /** What may be said of a rotation. */
 export const RotationRequest = Schema.Struct({
-  secretKey: Schema.optional(SecretKey),
+  secretKey: Schema.optional(Secret.ChosenSecret),
   overlapSeconds: Schema.optionalWith(
     Schema.Int.pipe(
       Schema.between(0, overlapSecondsMax, {

@@ -25,19 +25,28 @@ const isUsable = (secret: string): boolean => {
   return length >= 24 && length <= 64
 }
 
+/** `Schema.Redacted`, whose description is of what is redacted also where a struct's keys are renamed. */
+export const described = (text: Schema.Schema<string>, description: string): Schema.Schema<Redacted.Redacted, string> =>
+  Schema.transform(text, Schema.RedactedFromSelf(Schema.typeSchema(text)).annotations({ description }), {
+    strict: true,
+    decode: (plain) => Redacted.make(plain),
+    encode: (secret) => Redacted.value(secret)
+  })
+
 /**
  * A secret that a client chose. The lower bound only keeps out the guessable; a client who cares lets us generate one.
  * Its messages say what is allowed and never what was given.
  */
-export const ChosenSecret: Schema.Schema<Redacted.Redacted, string> = Schema.Redacted(
+export const ChosenSecret: Schema.Schema<Redacted.Redacted, string> = described(
   Schema.String.annotations({ message: () => ({ message: allowed, override: true }) }).pipe(
     Schema.filter(isUsable, {
-      description: "8 to 256 printable ASCII characters; after whsec_, base64 of 24 to 64 bytes",
       message: () => ({ message: allowed, override: true }),
       jsonSchema: { minLength: 8, maxLength: 256, pattern: visible.source },
       arbitrary: () => (fc) => fc.stringMatching(visible).filter(isUsable)
     })
-  )
+  ),
+  "A secret that you chose: 8 to 256 printable ASCII characters; after whsec_, base64 of 24 to 64 bytes. Without one we " +
+    "generate it and show it once."
 )
 
 /** The key of `X-Signature` and `X-Deeper_Hub-Signature`: the secret as its owner sees it. */

@@ -107,6 +107,16 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("OpenAPI", (it)
       for (const name of ["HttpApiDecodeError", "_tag", "\"Issue\"", "PropertyKey"]) assert.notInclude(text, name)
     }))
 
+  it.effect("what is secret is described like all else", () =>
+    Effect.gen(function*() {
+      const document = yield* documented
+      assert.notInclude(JSON.stringify(document), "<redacted>")
+      const { requestBody, responses } = document.paths["/api/webhooks"].post
+      const { properties } = requestBody.content["application/json"].schema
+      assert.match(properties.secret_key.description, /that you chose/)
+      assert.match(JSON.stringify(responses["201"]), /The signing secret, shown this once\./)
+    }))
+
   it.effect("the problem's document has the fields that problems have", () =>
     Effect.gen(function*() {
       const { Problem } = (yield* documented).components.schemas
