@@ -11,8 +11,9 @@ import * as Schema from "effect/Schema"
 import type { Exchange } from "../domain/Attempt.ts"
 import type { AttemptResult, DeliveryStatus } from "../domain/Delivery.ts"
 import type { ErrorClass } from "../domain/DeliveryError.ts"
-import { type AttemptId, type DeliveryId, fromUuid, toUuid } from "../domain/Ids.ts"
+import { type AttemptId, type DeliveryId, toUuid } from "../domain/Ids.ts"
 import * as AttemptCounts from "./AttemptCounts.ts"
+import { DeliveryUuid } from "./Columns.ts"
 import type { DirectQuery } from "./DirectQuery.ts"
 import { Endpoint, endpointCounts } from "./EndpointCounts.ts"
 import { outcomeNotices } from "./OutcomeNotices.ts"
@@ -69,6 +70,16 @@ const columns = (sql: SqlClient, outcomes: ReadonlyArray<Outcome>): Fragment =>
 const sample = (body: Uint8Array): string =>
   body.length === 0 ? "" : Buffer.from(body.subarray(0, sampleLengthMax)).toString("utf8").replaceAll("\0", "\uFFFD")
 
+/**
+ * Has the deliveries found by their ids. The ends of the list say in which partitions to look, which the list itself does not; and
+ * `IS NOT DISTINCT FROM` keeps the planner from `deliveries_leased`, which "=" would offer it: besides what is leased, that
+ * index holds what was, until it is vacuumed.
+ */
+const isOneOf = (sql: SqlClient, outcomes: ReadonlyArray<Outcome>): Fragment => {
+  const ids = outcomes.map(({ deliveryId }) => toUuid(deliveryId)).sort()
+  return sql`d.id = ANY(${PgArray.plain(ids)}::uuid[]) AND d.id BETWEEN ${ids[0]}::uuid AND ${ids.at(-1)}::uuid`
+}
+
 /** Of each outcome whose lease still stood, what its webhook's stats count. */
 const made = (sql: SqlClient): Fragment =>
   sql`
@@ -88,11 +99,9 @@ export const record = (
   run: DirectQuery["Type"],
   outcomes: ReadonlyArray<Outcome>
 ): Effect.Effect<Recorded, SqlError | ParseError> =>
-  run(sql<Row>`
+  run(sql`
     /* one plan */
-    WITH outcome AS MATERIALIZED (
-      SELECT * FROM ${columns(sql, outcomes)}
-    ), recorded AS (
+    WITH recorded AS (
       UPDATE deliveries d SET
         status = o.status,
         attempt_count = d.attempt_count + 1,
@@ -107,13 +116,8 @@ export const record = (
         error_class = o.error_class,
         error_message = o.error_message,
         delivered_at = CASE WHEN o.status = 'delivered' THEN now() END
-      FROM outcome o
-      -- By their ids, in the partitions between the first and the last: a plan that goes by all that is leased would read what
-      -- was, too, until it is vacuumed. "=" would offer that index.
-      WHERE d.id = o.delivery_id AND d.lease_token IS NOT DISTINCT FROM o.lease_token
-        AND d.id = ANY(ARRAY(SELECT delivery_id FROM outcome))
-        AND d.id BETWEEN (SELECT delivery_id FROM outcome ORDER BY 1 LIMIT 1)
-          AND (SELECT delivery_id FROM outcome ORDER BY 1 DESC LIMIT 1)
+      FROM ${columns(sql, outcomes)}
+      WHERE d.id = o.delivery_id AND d.lease_token IS NOT DISTINCT FROM o.lease_token AND ${isOneOf(sql, outcomes)}
       RETURNING d.webhook_id, d.client_id, d.event_id, d.event_type, d.attempt_count, o.*
     ), history AS (
       INSERT INTO attempts (
@@ -139,24 +143,18 @@ export const record = (
           'rampSuccesses', circuit_ramp_successes)))
       FROM counted WHERE failures > 0 OR circuit <> 'closed' OR circuit_ramp IS NOT NULL) AS endpoints,
       (SELECT count(*) FROM alerted) + (SELECT count(*) FROM exhausted) AS told
-  `).pipe(Effect.flatMap(([row]) => recordedOf(outcomes, row)))
+  `).pipe(Effect.flatMap(decode), Effect.map(([row]) => recordedOf(outcomes, row)))
 
-interface Row {
-  /** UUIDs of the deliveries whose lease still stood; null where all did. */
-  readonly deliveries: ReadonlyArray<string> | null
+const Row = Schema.Struct({
+  /** Those whose lease still stood; null where all did. */
+  deliveries: Schema.NullOr(Schema.Array(DeliveryUuid)),
   /** Whose circuits have something to decide on; null where there are none. */
-  readonly endpoints: unknown
-}
+  endpoints: Schema.NullOr(Schema.Array(Endpoint))
+})
 
-const decodeEndpoints = Schema.decodeUnknown(Schema.Array(Endpoint))
+const decode = Schema.decodeUnknown(Schema.Tuple(Row))
 
-const recordedOf = (
-  outcomes: ReadonlyArray<Outcome>,
-  { deliveries, endpoints }: Row = { deliveries: [], endpoints: null }
-): Effect.Effect<Recorded, ParseError> =>
-  Effect.map(decodeEndpoints(endpoints ?? []), (endpoints) => ({
-    deliveries: new Set(
-      deliveries?.map((uuid) => fromUuid("DeliveryId", uuid)) ?? outcomes.map(({ deliveryId }) => deliveryId)
-    ),
-    endpoints
-  }))
+const recordedOf = (outcomes: ReadonlyArray<Outcome>, { deliveries, endpoints }: typeof Row.Type): Recorded => ({
+  deliveries: new Set(deliveries ?? outcomes.map(({ deliveryId }) => deliveryId)),
+  endpoints: endpoints ?? []
+})
