@@ -20,13 +20,24 @@ export interface FastLane {
   readonly isBusy: () => boolean
 }
 
-/** As many as are sent while the next group is committed. */
+/**
+ * As many as are sent while the next group is committed; and where there are few places, so few that the next group finds
+ * some, too: what finds none would have to be claimed.
+ */
 const waitingMax = 256
+const waitingShare = 1 / 4
 
-export const make = (options: { readonly leaseSeconds: number }) =>
+export interface FastLaneOptions {
+  readonly leaseSeconds: number
+  /** Deliveries in hand at once. */
+  readonly concurrency: number
+}
+
+export const make = (options: FastLaneOptions) =>
   Effect.gen(function*() {
     const bulkhead = yield* Bulkhead
     const queue = yield* DeliveryQueue
+    const busyFrom = Math.min(waitingMax, Math.floor(options.concurrency * waitingShare))
     const leaseNanos = BigInt(options.leaseSeconds) * 1_000_000_000n
 
     const send: FastLane["send"] = (events, publish) =>
@@ -43,7 +54,7 @@ export const make = (options: { readonly leaseSeconds: number }) =>
         yield* queue.offerAll(leased.map((delivery) => ({ delivery, leaseEndsAt, isFresh: true })))
         return yield* exit
       }))
-    return { send, isBusy: () => queue.freshInLine() > waitingMax } satisfies FastLane
+    return { send, isBusy: () => queue.freshInLine() > busyFrom } satisfies FastLane
   })
 
 /** Leases nothing. */

@@ -54,7 +54,7 @@ const besideAfterMs = 50
 /** How long a group waits for what was published before it. */
 const gatherMaxMs = 100
 
-export const layer = (options: { readonly leaseSeconds: number }) =>
+export const layer = (options: FastLane.FastLaneOptions) =>
   Layer.scoped(Commit, Effect.flatMap(FastLane.make(options), (fastLane) => make(fastLane)))
 
 /** Where nothing is sent, nothing is leased. */

@@ -23,7 +23,7 @@ const depth = Effect.flatMap(DeliveryQueue, (queue) => queue.depth)
 const committed = (leased: ReadonlyArray<ClaimedDelivery>): Committed => ({ stored: [], leased })
 
 const send = <E>(events: number, publish: (offer: LeaseOffer | null) => Effect.Effect<Committed, E>) =>
-  Effect.flatMap(FastLane.make({ leaseSeconds: 30 }), (fastLane) => fastLane.send(events, publish))
+  Effect.flatMap(FastLane.make({ leaseSeconds: 30, concurrency: places }), (fastLane) => fastLane.send(events, publish))
 
 /** Leases under the offer's token as many of a new webhook's as these events have. */
 const leasing = (offer: LeaseOffer | null, count: number) =>
@@ -112,20 +112,22 @@ describe("FastLane", () => {
       assert.strictEqual(yield* offered, 4)
     }).pipe(Effect.provide(Parts)))
 
-  it.scoped("is busy while many that it handed over wait for their turn", () =>
-    Effect.gen(function*() {
-      const { isBusy } = yield* FastLane.make({ leaseSeconds: 30 })
-      const queue = yield* DeliveryQueue
-      const waiting = (isFresh: boolean) =>
-        Effect.map(claimed(), (delivery) => ({ delivery, leaseEndsAt: 30_000_000_000n, isFresh }))
-      yield* queue.offerAll(yield* Effect.replicateEffect(waiting(false), 400))
-      assert.isFalse(isBusy())
-      yield* queue.offerAll(yield* Effect.replicateEffect(waiting(true), 256))
-      assert.isFalse(isBusy())
-      yield* queue.offerAll(yield* Effect.replicateEffect(waiting(true), 100))
-      assert.isTrue(isBusy())
-      while (isBusy()) yield* Effect.promise(() => new Promise(setImmediate))
-    }).pipe(Effect.provide(Parts)))
+  for (const [concurrency, waitingMax] of [[1_024, 256], [4_096, 256], [64, 16]] as const) {
+    it.scoped(`with ${concurrency} places is busy while more than ${waitingMax} that it handed over wait`, () =>
+      Effect.gen(function*() {
+        const { isBusy } = yield* FastLane.make({ leaseSeconds: 30, concurrency })
+        const queue = yield* DeliveryQueue
+        const waiting = (isFresh: boolean) =>
+          Effect.map(claimed(), (delivery) => ({ delivery, leaseEndsAt: 30_000_000_000n, isFresh }))
+        yield* queue.offerAll(yield* Effect.replicateEffect(waiting(false), 400))
+        assert.isFalse(isBusy())
+        yield* queue.offerAll(yield* Effect.replicateEffect(waiting(true), waitingMax))
+        assert.isFalse(isBusy())
+        yield* queue.offerAll(yield* Effect.replicateEffect(waiting(true), 100))
+        assert.isTrue(isBusy())
+        while (isBusy()) yield* Effect.promise(() => new Promise(setImmediate))
+      }).pipe(Effect.provide(Parts)))
+  }
 
   it.scoped("closed, leases nothing", () =>
     Effect.gen(function*() {

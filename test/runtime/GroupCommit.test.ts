@@ -66,7 +66,7 @@ const committing = (
 /** With a hand-over to nobody. */
 const Queue = DeliveryQueue.layer.pipe(Layer.provide(Layer.mock(DeliveryStore, { release: () => Effect.void })))
 const sending = (queue: DeliveryQueue["Type"]) =>
-  GroupCommit.layer({ leaseSeconds: 30 }).pipe(
+  GroupCommit.layer({ leaseSeconds: 30, concurrency: 1_024 }).pipe(
     Layer.provide(Layer.succeed(DeliveryQueue, queue)),
     Layer.provide(Bulkhead.layer({ places: 64, placesPerWebhook: 8 }))
   )
