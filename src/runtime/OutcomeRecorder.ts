@@ -27,11 +27,13 @@ export interface PendingOutcome {
   readonly lease: Kept
 }
 
-/** Of one statement. Each adds a row to every webhook's counters, whatever it has of them. */
+/** Outcomes of one statement, which changes the counters of each webhook in it once, however many it has of that. */
 const batchMax = 1_000
-/** Of the answers' bodies in it, as they came: the statement carries them as hexadecimal digits. */
+/** What answers may weigh in it, headers and bodies. The statement carries bodies as hexadecimal digits. */
 const batchBytesMax = 4_194_304
 const pendingMax = 2_000
+/** What the answers of those may weigh. */
+const pendingBytesMax = 16_777_216
 
 /** The more a write costs, the longer the rest: three quarters of the time, and never so long that anybody would notice. */
 const restPerWrite = 3
@@ -108,14 +110,14 @@ const make = Effect.gen(function*() {
     })
   )
 
-  /** Writes the next batch, and answers how long it rests: not at all where more was waiting than one may hold. */
+  /** Writes the next batch, and answers how long it rests: not at all while there is more than one batch may hold. */
   const writeNext = Effect.gen(function*() {
     const batch = pending.take()
     const isAll = pending.size === 0
     const before = yield* Clock.currentTimeMillis
     yield* write(batch)
     const took = (yield* Clock.currentTimeMillis) - before
-    return isAll ? Math.min(restPerWrite * took, restMaxMs) : 0
+    return isAll && pending.size < batchMax ? Math.min(restPerWrite * took, restMaxMs) : 0
   })
 
   const step = Effect.uninterruptibleMask((restore) =>
@@ -133,12 +135,30 @@ const make = Effect.gen(function*() {
   })
 })
 
+/** What the answer takes of memory and statement, more or less, in bytes. */
+const weightOf = ({ outcome }: PendingOutcome): number => {
+  const { body, headers } = outcome.exchange
+  let weight = body.byteLength
+  for (const name in headers) weight += name.length + (headers[name]?.length ?? 0)
+  return weight
+}
+
+interface Weighed {
+  readonly outcome: PendingOutcome
+  readonly weight: number
+}
+
+interface Waiting extends Weighed {
+  readonly resume: (go: Effect.Effect<void>) => void
+}
+
 /** A bounded queue in lists, for the reason that CONTRIBUTING gives (8): one of Effect's is linked. */
 class PendingOutcomes {
-  readonly #pending: Array<PendingOutcome> = []
-  readonly #waiting: Array<{ readonly outcome: PendingOutcome; readonly resume: (go: Effect.Effect<void>) => void }> =
-    []
+  readonly #pending: Array<Weighed> = []
+  readonly #waiting: Array<Waiting> = []
   readonly #latch = Effect.unsafeMakeLatch()
+  /** What is pending weighs so much. */
+  #weight = 0
 
   get size(): number {
     return this.#pending.length
@@ -150,37 +170,48 @@ class PendingOutcomes {
   }
 
   offer(outcome: PendingOutcome): boolean {
-    if (this.#pending.length >= pendingMax) return false
-    this.#pending.push(outcome)
-    this.#latch.unsafeOpen()
-    return true
+    return this.#isFull ? false : this.#push({ outcome, weight: weightOf(outcome) })
   }
 
   /** Waits where there is no room, and is let in in turn. */
   add(outcome: PendingOutcome): Effect.Effect<void> {
     return Effect.async((resume) => {
       if (this.offer(outcome)) resume(Effect.void)
-      else this.#waiting.push({ outcome, resume })
+      else this.#waiting.push({ outcome, weight: weightOf(outcome), resume })
     })
   }
 
   /** The next batch. */
   take(): ReadonlyArray<PendingOutcome> {
     const batch = this.#pending.splice(0, this.#countOfNext())
-    for (const { outcome, resume } of this.#waiting.splice(0, pendingMax - this.#pending.length)) {
-      this.#pending.push(outcome)
-      resume(Effect.void)
+    for (const { weight } of batch) this.#weight -= weight
+    while (!this.#isFull) {
+      const next = this.#waiting.shift()
+      if (next === undefined) break
+      this.#push(next)
+      next.resume(Effect.void)
     }
     if (this.#pending.length === 0) this.#latch.unsafeClose()
-    return batch
+    return batch.map(({ outcome }) => outcome)
   }
 
-  /** One that is too large for a batch has one of its own. */
+  get #isFull(): boolean {
+    return this.#pending.length >= pendingMax || this.#weight >= pendingBytesMax
+  }
+
+  #push(one: Weighed): true {
+    this.#pending.push(one)
+    this.#weight += one.weight
+    this.#latch.unsafeOpen()
+    return true
+  }
+
+  /** One that is too heavy for a batch has one of its own. */
   #countOfNext(): number {
-    let bytes = 0
-    const end = this.#pending.findIndex(({ outcome }, i) => {
-      bytes += outcome.exchange.body.byteLength
-      return i > 0 && (i === batchMax || bytes > batchBytesMax)
+    let total = 0
+    const end = this.#pending.findIndex(({ weight }, i) => {
+      total += weight
+      return i > 0 && (i === batchMax || total > batchBytesMax)
     })
     return end === -1 ? this.#pending.length : end
   }

@@ -74,13 +74,44 @@ describe("OutcomeRecorder", () => {
       }).pipe(Effect.provide(Actors(store.record)))
     }))
 
+  it.scoped("rests for three times as long as a write took, unless a batch is waiting", () =>
+    Effect.gen(function*() {
+      const store = yield* gated
+      const ended = yield* Queue.unbounded<void>()
+      const record: Record = (outcomes) =>
+        store.record(outcomes).pipe(
+          Effect.zipLeft(TestClock.adjust("10 millis")),
+          Effect.zipLeft(Queue.offer(ended, undefined))
+        )
+      const end = Effect.zipRight(store.let, Queue.take(ended))
+      const outcomes = yield* Effect.replicateEffect(pending, 1_003)
+      yield* Effect.gen(function*() {
+        yield* recordAll(outcomes.slice(0, 1))
+        assert.lengthOf(yield* Queue.take(store.batches), 1)
+        yield* recordAll(outcomes.slice(1, 2))
+        yield* end
+        yield* TestClock.adjust("29 millis")
+        assert.isTrue(Option.isNone(yield* Queue.poll(store.batches)))
+        yield* TestClock.adjust("1 millis")
+        assert.lengthOf(yield* Queue.take(store.batches), 1)
+        yield* recordAll(outcomes.slice(2))
+        yield* end
+        assert.lengthOf(yield* Queue.take(store.batches), 1_000)
+        yield* end
+        assert.lengthOf(yield* Queue.take(store.batches), 1)
+        yield* end
+      }).pipe(Effect.provide(Actors(record)))
+    }))
+
   it.scoped("writes 4 MiB of answers at once at most, and one that is larger alone", () =>
     Effect.gen(function*() {
       const store = yield* gated
-      const withBody = (bytes: number) =>
-        pendingWith({ exchange: { ...Rows.exchange(200), body: new Uint8Array(bytes) } })
-      const sizes = [1, ...Array.from({ length: 300 }, () => 16_384), 5_000_000, 1]
-      const outcomes = yield* Effect.forEach(sizes, withBody)
+      const withAnswer = (bytes: number) =>
+        pendingWith({
+          exchange: { ...Rows.exchange(200), headers: { h: "h".repeat(bytes - 1) }, body: new Uint8Array(bytes) }
+        })
+      const sizes = [1, ...Array.from({ length: 300 }, () => 16_384), 3_000_000, 1]
+      const outcomes = yield* Effect.forEach(sizes, withAnswer)
       yield* Effect.gen(function*() {
         yield* recordAll(outcomes.slice(0, 1))
         assert.lengthOf(yield* Queue.take(store.batches), 1)
@@ -92,8 +123,26 @@ describe("OutcomeRecorder", () => {
           counts.push(batch.length)
           left -= batch.length
         }
-        assert.deepStrictEqual(counts, [256, 44, 1, 1])
+        assert.deepStrictEqual(counts, [128, 128, 44, 1, 1])
         yield* store.let
+      }).pipe(Effect.provide(Actors(store.record)))
+    }))
+
+  it.scoped("makes the workers wait while 16 MiB of answers are pending", () =>
+    Effect.gen(function*() {
+      const store = yield* gated
+      const large = { exchange: { ...Rows.exchange(200), headers: {}, body: new Uint8Array(4_194_304) } }
+      const outcomes = yield* Effect.replicateEffect(pendingWith(large), 6)
+      yield* Effect.gen(function*() {
+        yield* recordAll(outcomes.slice(0, 1))
+        yield* Queue.take(store.batches)
+        const { offer } = yield* OutcomeRecorder
+        assert.deepStrictEqual(outcomes.slice(1).map(offer), [true, true, true, true, false])
+        const waiting = yield* Effect.fork(recordAll(outcomes.slice(5)))
+        yield* store.let
+        assert.lengthOf(yield* Queue.take(store.batches), 1)
+        yield* Fiber.join(waiting)
+        yield* Effect.replicateEffect(store.let, 5)
       }).pipe(Effect.provide(Actors(store.record)))
     }))
 
@@ -198,7 +247,7 @@ describe("OutcomeRecorder", () => {
   it.effect("writes all that is pending before it closes, also past a batch that dies of one of them", () =>
     Effect.gen(function*() {
       const store = yield* gated
-      const outcomes = yield* Effect.replicateEffect(pending, 602)
+      const outcomes = yield* Effect.replicateEffect(pending, 1_602)
       const bad = outcomes[1]?.outcome
       const written: Array<string> = []
       const record: Record = (batch) =>
@@ -211,7 +260,7 @@ describe("OutcomeRecorder", () => {
       yield* Queue.take(store.batches)
       yield* recordAll(outcomes.slice(1)).pipe(Effect.provide(context))
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* Effect.replicateEffect(store.let, 601)
+      yield* Effect.replicateEffect(store.let, 1_601)
       yield* Fiber.join(closing)
       const good = outcomes.flatMap(({ outcome }) => outcome === bad ? [] : [outcome])
       assert.sameMembers(written, idsOf(good))
