@@ -1,6 +1,6 @@
 -- One is made for each delivery. A random UUID (version 4) becomes one of version 7 by two bits and the time, so that it takes
--- one random UUID, not two; and of the time a floating-point number, exact to the millisecond for a hundred thousand years,
--- costs less than a `numeric` does.
+-- one random UUID, not two; and the time as a floating-point number, whose milliseconds are exact for longer than 48 bits of them
+-- last, costs less than as a `numeric`.
 CREATE OR REPLACE FUNCTION uuid_v7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
   SELECT encode(
     set_bit(

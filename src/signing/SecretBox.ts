@@ -56,11 +56,7 @@ export class SecretBox extends Context.Tag("deeper-hub-webhooks/signing/SecretBo
 
 type Open = (box: Uint8Array, context: BoxContext) => Either.Either<Redacted.Redacted, SecretUnreadable>
 
-/**
- * Opened boxes, the latest of each place. Every attempt opens one or two, and that costs more than signing does. Whoever
- * can read this process's memory has the keys as well. They are found by their webhook, of which few have more than one: a text
- * that names the whole place would have to be made, and hashed, at every attempt.
- */
+/** Webhooks whose opened boxes are remembered, each with a few: its secret, the one before, its headers. */
 const webhooksMax = 10_000
 
 interface Opened {
@@ -72,6 +68,11 @@ interface Opened {
 const isAt = ({ place }: Opened, { clientId, column }: BoxContext): boolean =>
   place.column === column && place.clientId === clientId
 
+/**
+ * Remembers opened boxes, the latest of each place: every attempt opens one to three, and that costs more than signing does.
+ * Whoever can read this process's memory has the keys as well. They are found by the webhook alone and then compared: a text
+ * that names the whole place would have to be made, and hashed, at every attempt.
+ */
 const remembering = (open: Open): SecretBox["Type"]["open"] => {
   const opened = new Map<WebhookId, Array<Opened>>()
   return (box, context) => {

@@ -21,6 +21,9 @@ export interface FlightOptions {
   readonly onEnd: (seen: Seen, reusable: boolean) => void
 }
 
+/** As undici hands them over: the values of a name that came more than once in a list. */
+type ReceivedHeaders = Record<string, string | Array<string> | undefined>
+
 const none: Record<string, string> = {}
 const empty = new Uint8Array(0)
 
@@ -75,7 +78,7 @@ export class Flight implements Carried {
   onResponseStart(
     _: Dispatcher.DispatchController,
     status: number,
-    headers: Headers
+    headers: ReceivedHeaders
   ): void {
     if (status < 100) return this.#end(new ProtocolViolation({ what: "its status is no number from 100" }), false)
     if (status < 200) {
@@ -148,10 +151,8 @@ export class Flight implements Carried {
   }
 }
 
-type Headers = Record<string, string | Array<string> | undefined>
-
 /** Mostly each is there once, and what undici made of them is as good as a copy. */
-const joined = (headers: Headers): Record<string, string> => {
+const joined = (headers: ReceivedHeaders): Record<string, string> => {
   if (isJoined(headers)) return headers
   const all: Record<string, string> = Object.create(null)
   for (const name of Object.keys(headers)) {
@@ -161,5 +162,5 @@ const joined = (headers: Headers): Record<string, string> => {
   return all
 }
 
-const isJoined = (headers: Headers): headers is Record<string, string> =>
+const isJoined = (headers: ReceivedHeaders): headers is Record<string, string> =>
   Object.values(headers).every((value) => typeof value === "string")

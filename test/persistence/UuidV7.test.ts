@@ -26,7 +26,8 @@ layer(PgTest.layer, { timeout: "60 seconds", excludeTestServices: true })("The d
         assert.isAtMost(millisecondsOf(uuid), after + 1)
       }
       assert.strictEqual(new Set(rows.map(({ uuid }) => uuid)).size, count)
-      // Each of the other 74 bits is at times set, and at times not.
+      // Each of the other 74 bits is at times set, and at times not: two of them are beside the variant.
+      assert.lengthOf(new Set(rows.map(({ uuid }) => uuid[19])), 4)
       for (const place of [...places(15, 18), ...places(20, 23), ...places(24, 36)]) {
         assert.lengthOf(new Set(rows.map(({ uuid }) => uuid[place])), 16, `place ${place}`)
       }

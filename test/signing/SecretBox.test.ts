@@ -37,19 +37,22 @@ layer(keyring(alike))("a box", (test) => {
       }
     }))
 
-  test.effect("opens in its own place alone, also once it was opened there, beside the webhook's others", () =>
+  test.effect("opens in its own place alone, also once it was opened there, beside others", () =>
     Effect.gen(function*() {
-      const mine = [here, { ...here, column: "headers" }, { ...here, clientId: ClientId.make("other") }] as const
-      const boxes = yield* Effect.forEach(
-        mine,
-        (place) => seal(Redacted.make(`${place.clientId} ${place.column}`), place)
-      )
+      const mine: ReadonlyArray<BoxContext> = [
+        here,
+        { ...here, column: "headers" },
+        { ...here, clientId: ClientId.make("other") },
+        { ...here, webhookId: WebhookId.make("whk_01jmh2v3s8e5xt6dq4t9v0r1kw") }
+      ]
+      const textOf = (place: BoxContext) => Object.values(place).join(" ")
+      const boxes = yield* Effect.forEach(mine, (place) => seal(Redacted.make(textOf(place)), place))
       for (let round = 0; round < 2; round++) {
         for (const [nth, box] of boxes.entries()) {
           for (const place of mine) {
             const opened = yield* Effect.either(open(box, place))
             const text = Either.isRight(opened) ? Redacted.value(opened.right) : null
-            assert.strictEqual(text, place === mine[nth] ? `${place.clientId} ${place.column}` : null)
+            assert.strictEqual(text, place === mine[nth] ? textOf(place) : null)
           }
         }
       }
