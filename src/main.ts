@@ -46,7 +46,7 @@ const root = Command.make("deeper-hub-webhooks", {}, () => Serve.serve).pipe(
 
 const run = Command.run(root, { name: "Deeper Hub Webhooks", version })
 
-// A terminal that closes is as good a reason to stop as any, and the runtime knows only two signals.
+// A terminal that closes is a good reason to stop, too, and the runtime knows only two signals.
 process.once("SIGHUP", () => process.kill(process.pid, "SIGTERM"))
 
 run(process.argv).pipe(

@@ -89,7 +89,7 @@ const served = ({ requestTimeout }: ApiOptions) =>
 /**
  * The platform as listeners of Node's server. `HttpServer.serve` would also listen for upgrades, and where anybody does, Node
  * takes the body of a request that offers another protocol for that protocol's first words (RFC 9110, section 7.8: such a
- * request is as good as any other).
+ * request is as good as all others).
  */
 const handlers = <E, R>(app: HttpApp.Default<E, R>) =>
   Effect.gen(function*() {

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { NotFound, type Resource } from "../domain/Refusal.ts"
 
-/** The path parameter: any text, shown in the document as the id it ought to be. */
+/** The path parameter: a text, shown in the document as the id it ought to be. */
 export const parameter = (description: string) => Schema.String.annotations({ description })
 
 export const decode = <A extends string>(resource: Resource, schema: Schema.Schema<A, string>) => {

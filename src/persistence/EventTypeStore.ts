@@ -81,7 +81,7 @@ export class EventTypeStore extends Context.Tag("deeper-hub-webhooks/persistence
   ) => Effect.Effect<{ readonly before: Option.Option<EventType>; readonly after: EventType }, PersistenceError>
   /** Answers what is no more; none where there was no such entry. */
   readonly remove: (name: EventTypeName) => Effect.Effect<Option.Option<EventType>, PersistenceError>
-  /** The paths to redact, of each type that has any. */
+  /** The paths to redact, of each type that has some. */
   readonly sensitivePaths: AtOnce<SensitivePaths, PersistenceError>
 }>() {
   static readonly layer = Layer.effect(

@@ -53,7 +53,7 @@ export const make = (options: { readonly pollInterval: Duration.DurationInput })
     return Effect.zipRight(Effect.zip(drain, poll, { concurrent: true }), Effect.never)
   })
 
-/** One place for a wake-up to wait in: any number of them mean the same, look again. */
+/** One place for a wake-up to wait in: however many come mean the same, look again. */
 const makeWakeups = Effect.gen(function*() {
   const wakeups = yield* Effect.acquireRelease(Queue.sliding<void>(1), Queue.shutdown)
   const signals = yield* Stream.fromPubSub(yield* Signals, { scoped: true })

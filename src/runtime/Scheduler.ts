@@ -118,7 +118,7 @@ export const layer = (options: SchedulerOptions) =>
   )
 
 /**
- * One place for a wake-up to wait in: any number of them mean the same, look again. An attempt that ended makes room,
+ * One place for a wake-up to wait in: however many come mean the same, look again. An attempt that ended makes room,
  * which is news only while somebody asks for it.
  */
 const makeWakeups = (asking: Asking) =>

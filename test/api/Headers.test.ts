@@ -51,7 +51,7 @@ layer(Api, { timeout: "60 seconds", excludeTestServices: true })("Headers", (it)
     }))
 
   for (const upgrade of ["websocket", "h2c", "nothing/1"]) {
-    it.scoped(`a request that offers another protocol is as good as any other: ${upgrade}`, () =>
+    it.scoped(`a request that offers another protocol is as good as all others: ${upgrade}`, () =>
       Effect.gen(function*() {
         const { newTenant, port } = yield* ApiTest
         const { publisher } = yield* newTenant

@@ -73,8 +73,8 @@ describe("RetryPolicy.delayMs", () => {
   })
 
   it.prop("grows with the attempts where nothing is spread", [policy, attempt, attempt], ([given, a, b]) => {
-    const delay = (n: number) => RetryPolicy.delayMs(given, n, 0.5, null)
-    assert.isAtMost(delay(Math.min(a, b)), delay(Math.max(a, b)))
+    const pauseMs = (n: number) => RetryPolicy.delayMs(given, n, 0.5, null)
+    assert.isAtMost(pauseMs(Math.min(a, b)), pauseMs(Math.max(a, b)))
   })
 
   it.prop("is a whole number of milliseconds for every input", [policy, attempt, jitter, retryAfter], ([

@@ -167,7 +167,7 @@ layer(Service.layer(settings), { timeout: "180 seconds", excludeTestServices: tr
         [503, "Fri, 31 Dec 9999 23:59:59 GMT", policy.maxMs, policy.maxMs],
         // Less than the pause that is due anyway.
         [429, "1", policy.baseMs * 0.8, policy.baseMs * 1.2],
-        // Two of them: any pause that either would allow.
+        // Two of them: a pause that either would allow.
         [503, ["100", "200"], policy.baseMs * 0.8, 200_000]
       ]
       for (const [status, value, from, to] of cases) {

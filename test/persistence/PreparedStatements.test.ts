@@ -36,7 +36,7 @@ layer(Pooled, Stores.options)("prepared statements", (it) => {
       assert.deepStrictEqual(yield* plans(sql, "%AS plain"), [{ genericPlans: "0", customPlans: "3" }])
     }))
 
-  it.effect("a marked one that fails, fails as any other, and its connection goes on", () =>
+  it.effect("a marked one that fails, fails as others do, and its connection goes on", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const failed = yield* Effect.exit(sql`/* one plan */ SELECT 1 / ${0}::int AS failed`)

@@ -69,7 +69,7 @@ export const publish = (
     return published
   })
 
-/** Claims up to so many deliveries of each webhook that has any due. */
+/** Claims up to so many deliveries of each webhook that has some due. */
 export const claim = (most: number, leaseSeconds = 30) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
