@@ -39,10 +39,10 @@ export interface Outcome {
 
 const sampleLengthMax = 1_000
 
-const columns = (sql: SqlClient, outcomes: ReadonlyArray<Outcome>): Fragment =>
+const columns = (sql: SqlClient, outcomes: ReadonlyArray<Outcome>, uuids: ReadonlyArray<string>): Fragment =>
   sql`unnest(
     ${PgArray.plain(outcomes.map((o) => toUuid(o.attemptId)))}::uuid[],
-    ${PgArray.plain(outcomes.map((o) => toUuid(o.deliveryId)))}::uuid[],
+    ${PgArray.plain(uuids)}::uuid[],
     ${PgArray.plain(outcomes.map((o) => o.leaseToken))}::uuid[],
     ${PgArray.quoted(outcomes.map((o) => o.result))}::text[],
     ${PgArray.quoted(outcomes.map((o) => o.status))}::text[],
@@ -75,8 +75,8 @@ const sample = (body: Uint8Array): string =>
  * `IS NOT DISTINCT FROM` keeps the planner from `deliveries_leased`, which "=" would offer it: besides what is leased, that
  * index holds what was, until it is vacuumed.
  */
-const isOneOf = (sql: SqlClient, outcomes: ReadonlyArray<Outcome>): Fragment => {
-  const ids = outcomes.map(({ deliveryId }) => toUuid(deliveryId)).sort()
+const isOneOf = (sql: SqlClient, uuids: ReadonlyArray<string>): Fragment => {
+  const ids = uuids.toSorted()
   return sql`d.id = ANY(${PgArray.plain(ids)}::uuid[]) AND d.id BETWEEN ${ids[0]}::uuid AND ${ids.at(-1)}::uuid`
 }
 
@@ -98,8 +98,9 @@ export const record = (
   sql: SqlClient,
   run: DirectQuery["Type"],
   outcomes: ReadonlyArray<Outcome>
-): Effect.Effect<Recorded, SqlError | ParseError> =>
-  run(sql`
+): Effect.Effect<Recorded, SqlError | ParseError> => {
+  const uuids = outcomes.map(({ deliveryId }) => toUuid(deliveryId))
+  return run(sql`
     /* one plan */
     WITH recorded AS (
       UPDATE deliveries d SET
@@ -116,8 +117,8 @@ export const record = (
         error_class = o.error_class,
         error_message = o.error_message,
         delivered_at = CASE WHEN o.status = 'delivered' THEN now() END
-      FROM ${columns(sql, outcomes)}
-      WHERE d.id = o.delivery_id AND d.lease_token IS NOT DISTINCT FROM o.lease_token AND ${isOneOf(sql, outcomes)}
+      FROM ${columns(sql, outcomes, uuids)}
+      WHERE d.id = o.delivery_id AND d.lease_token IS NOT DISTINCT FROM o.lease_token AND ${isOneOf(sql, uuids)}
       RETURNING d.webhook_id, d.client_id, d.event_id, d.event_type, d.attempt_count, o.*
     ), history AS (
       INSERT INTO attempts (
@@ -144,6 +145,7 @@ export const record = (
       FROM counted WHERE failures > 0 OR circuit <> 'closed' OR circuit_ramp IS NOT NULL) AS endpoints,
       (SELECT count(*) FROM alerted) + (SELECT count(*) FROM exhausted) AS told
   `).pipe(Effect.flatMap(decode), Effect.map(([row]) => recordedOf(outcomes, row)))
+}
 
 const Row = Schema.Struct({
   /** Those whose lease still stood; null where all did. */
