@@ -64,14 +64,17 @@ export interface Committed {
   readonly leased: ReadonlyArray<ClaimedDelivery>
 }
 
-/** A delivery, or an event that nobody wants. Nothing in it comes from outside. */
+/** Deliveries to one webhook, or the events that nobody wants. Nothing in it comes from outside. */
 interface Row {
-  readonly eventId: string
-  readonly deliveryId: string | null
   readonly webhookId: string | null
-  readonly isLeased: boolean | null
   readonly hold: string | null
-  /** Null but in the first leased delivery of each webhook: the same of all of them. */
+  /** Which of the events, counted from 1, with spaces in between. */
+  readonly positions: string
+  /** The delivery of each; null where nobody wants them. */
+  readonly deliveryIds: string | null
+  /** So many of them, the first, are leased. */
+  readonly leasedCount: number
+  /** Null where none is leased. */
   readonly url: string | null
   readonly signatures: Webhook["signatures"] | null
   readonly retryCount: number | null
@@ -132,7 +135,7 @@ const placing = (sql: SqlClient, requests: ReadonlyArray<PublishRequest>, lease:
       ) AS l (webhook_id, most) ON l.webhook_id = w.id
       WHERE w.deleted_at IS NULL AND w.deactivation_reason IS DISTINCT FROM 'owner'
     ), placed AS (
-      SELECT *, nth <= room AND row_number() OVER (PARTITION BY nth <= room ORDER BY nth) <= ${most} AS is_leased
+      SELECT *, uuid_v7() AS id, nth <= room AND row_number() OVER (PARTITION BY nth <= room ORDER BY nth) <= ${most} AS is_leased
       FROM wanted
   `
 }
@@ -164,7 +167,8 @@ export const publish = (
         WHERE known.expires_at <= now()
         RETURNING client_id, key
       ), accepted AS (
-        SELECT e.id, e.event_type, e.body, e.occurred_at, e.traceparent, r.client_id, r.target, r.is_notice, r.about
+        SELECT e.id, e.event_type, e.body, e.occurred_at, e.traceparent, e.position, r.client_id, r.target, r.is_notice,
+          r.about
         FROM event e JOIN request r USING (nth)
         WHERE r.key IS NULL OR EXISTS (SELECT FROM keyed k WHERE k.client_id = r.client_id AND k.key = r.key)
       ), stored AS (
@@ -173,20 +177,21 @@ export const publish = (
       ), ${placing(sql, requests, lease)}
       ), delivery AS (
         INSERT INTO deliveries (id, webhook_id, client_id, event_id, event_type, lease_token, leased_until)
-        SELECT uuid_v7(), webhook_id, client_id, event_id, event_type,
+        SELECT id, webhook_id, client_id, event_id, event_type,
           CASE WHEN is_leased THEN ${lease?.token ?? null}::uuid END,
           CASE WHEN is_leased THEN now() + make_interval(secs => ${lease?.seconds ?? 0}) END
         FROM placed
-        RETURNING id, event_id, webhook_id
+      ), answer AS (
+        -- A row of each webhook, not of each delivery: of those there are as many as events times subscribers.
+        SELECT p.webhook_id, p.hold, count(*) FILTER (WHERE p.is_leased)::int AS leased_count,
+          string_agg(a.position::text, ' ' ORDER BY p.nth) AS positions,
+          string_agg(p.id::text, ' ' ORDER BY p.nth) AS delivery_ids
+        FROM accepted a LEFT JOIN placed p ON p.event_id = a.id
+        GROUP BY p.webhook_id, p.hold
       )
-      SELECT a.id AS event_id, d.id AS delivery_id, d.webhook_id, p.is_leased, p.hold,
-        w.url, w.signatures, w.retry_count, w.timeout_ms, w.secret_sealed, w.headers_sealed,
+      SELECT a.*, w.url, w.signatures, w.retry_count, w.timeout_ms, w.secret_sealed, w.headers_sealed,
         CASE WHEN w.previous_secret_expires_at > now() THEN w.previous_secret_sealed END AS previous_secret_sealed
-      FROM accepted a
-      LEFT JOIN delivery d ON d.event_id = a.id
-      LEFT JOIN placed p ON p.event_id = d.event_id AND p.webhook_id = d.webhook_id
-      LEFT JOIN webhooks w ON w.id = d.webhook_id AND p.is_leased AND p.nth = 1
-      ORDER BY d.id
+      FROM answer a LEFT JOIN webhooks w ON w.id = a.webhook_id AND a.leased_count > 0
     `),
     (rows) => committedOf(requests, rows, lease)
   )
@@ -213,44 +218,14 @@ const patternsOf = (requests: ReadonlyArray<PublishRequest>): ReadonlyArray<Patt
   return [...fitting(false, subscriptionsTo), ...fitting(true, noticePatternsOf)]
 }
 
-const committedOf = (
-  requests: ReadonlyArray<PublishRequest>,
-  rows: ReadonlyArray<Row>,
-  lease: LeaseOffer | null
-): Committed => {
-  const byEvent = new Map<string, Array<Row>>()
-  const senders = new Map<string, Row>()
-  for (const row of rows) {
-    const others = byEvent.get(row.eventId)
-    if (others === undefined) byEvent.set(row.eventId, [row])
-    else others.push(row)
-    if (row.url !== null && row.webhookId !== null) senders.set(row.webhookId, row)
-  }
-  const leased: Array<ClaimedDelivery> = []
-  const stored = requests.map(({ clientId, events }) => {
-    const found: Found = { published: [], waiting: [], circuitOpen: [] }
-    for (const event of events) {
-      const rows = byEvent.get(toUuid(event.id))
-      // Of a request whose key was used before there are no rows at all.
-      if (rows === undefined) return Option.none()
-      const deliveries: Array<Published["deliveries"][number]> = []
-      for (const row of rows) {
-        const delivery = deliveryOf(row)
-        if (delivery === null) continue
-        deliveries.push(delivery)
-        if (row.hold === "circuit") found.circuitOpen.push(delivery.webhookId)
-        if (row.isLeased !== true && row.hold === null) found.waiting.push(delivery.webhookId)
-        const sender = row.isLeased === true ? senders.get(row.webhookId ?? "") : undefined
-        const claimed = lease === null || sender === undefined
-          ? null
-          : claimedOf(clientId, event, delivery, sender, lease.token)
-        if (claimed !== null) leased.push(claimed)
-      }
-      found.published.push({ eventId: event.id, deliveries })
-    }
-    return Option.some(found)
-  })
-  return { stored, leased }
+/** What became of one event; `deliveries` stays null where it was not accepted. */
+interface Landing {
+  readonly clientId: ClientId
+  readonly event: StorableEvent
+  readonly leased: Array<ClaimedDelivery>
+  deliveries: Array<Published["deliveries"][number]> | null
+  /** Of the whole request. */
+  readonly found: Found
 }
 
 interface Found extends Stored {
@@ -259,10 +234,57 @@ interface Found extends Stored {
   readonly circuitOpen: Array<WebhookId>
 }
 
-const deliveryOf = ({ deliveryId, webhookId }: Row): Published["deliveries"][number] | null =>
-  deliveryId === null || webhookId === null
-    ? null
-    : { id: fromUuid("DeliveryId", deliveryId), webhookId: fromUuid("WebhookId", webhookId) }
+const committedOf = (
+  requests: ReadonlyArray<PublishRequest>,
+  rows: ReadonlyArray<Row>,
+  lease: LeaseOffer | null
+): Committed => {
+  const landings = requests.map(({ clientId, events }) => {
+    const found: Found = { published: [], waiting: [], circuitOpen: [] }
+    return events.map((event): Landing => ({ clientId, event, leased: [], deliveries: null, found }))
+  })
+  const inOrder = landings.flat()
+  for (const row of rows) note(inOrder, row, lease)
+  return {
+    stored: landings.map((ofRequest) => storedOf(ofRequest)),
+    leased: inOrder.flatMap(({ leased }) => leased)
+  }
+}
+
+const note = (landings: ReadonlyArray<Landing>, row: Row, lease: LeaseOffer | null): void => {
+  const webhookId = row.webhookId === null ? null : fromUuid("WebhookId", row.webhookId)
+  const ids = row.deliveryIds?.split(" ") ?? []
+  row.positions.split(" ").forEach((position, nth) => {
+    const landing = landings[Number(position) - 1]
+    if (landing === undefined) return
+    landing.deliveries ??= []
+    const uuid = ids[nth]
+    if (webhookId === null || uuid === undefined) return
+    const delivery = { id: fromUuid("DeliveryId", uuid), webhookId }
+    const { clientId, deliveries, event, found, leased } = landing
+    deliveries.push(delivery)
+    if (row.hold === "circuit") found.circuitOpen.push(webhookId)
+    if (nth >= row.leasedCount) {
+      if (row.hold === null) found.waiting.push(webhookId)
+      return
+    }
+    const claimed = lease === null ? null : claimedOf(clientId, event, delivery, row, lease.token)
+    if (claimed !== null) leased.push(claimed)
+  })
+}
+
+/** None where the request's key was used before: then none of its events was accepted. */
+const storedOf = (landings: ReadonlyArray<Landing>): Option.Option<Stored> => {
+  const [first] = landings
+  if (first === undefined || first.deliveries === null) return Option.none()
+  for (const { deliveries, event } of landings) {
+    first.found.published.push({ eventId: event.id, deliveries: (deliveries ?? []).sort(byId) })
+  }
+  return Option.some(first.found)
+}
+
+/** A repetition is answered in the same order. */
+const byId = (a: Published["deliveries"][number], b: Published["deliveries"][number]): number => a.id < b.id ? -1 : 1
 
 /** As it would have been claimed; null where the row tells of no sender. */
 const claimedOf = (
