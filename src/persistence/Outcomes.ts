@@ -6,6 +6,7 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import type { Fragment } from "@effect/sql/Statement"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import type { ParseError } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { Exchange } from "../domain/Attempt.ts"
@@ -41,26 +42,26 @@ const sampleLengthMax = 1_000
 
 const columns = (sql: SqlClient, outcomes: ReadonlyArray<Outcome>, uuids: ReadonlyArray<string>): Fragment =>
   sql`unnest(
-    ${PgArray.plain(outcomes.map((o) => toUuid(o.attemptId)))}::uuid[],
-    ${PgArray.plain(uuids)}::uuid[],
-    ${PgArray.plain(outcomes.map((o) => o.leaseToken))}::uuid[],
-    ${PgArray.quoted(outcomes.map((o) => o.result))}::text[],
-    ${PgArray.quoted(outcomes.map((o) => o.status))}::text[],
-    ${PgArray.plain(outcomes.map((o) => o.delayMs))}::bigint[],
-    ${PgArray.plain(outcomes.map((o) => o.charged))}::boolean[],
-    ${PgArray.plain(outcomes.map((o) => o.counted))}::boolean[],
-    ${PgArray.quoted(outcomes.map((o) => o.errorClass))}::text[],
-    ${PgArray.quoted(outcomes.map((o) => o.errorMessage))}::text[],
-    ${PgArray.plain(outcomes.map((o) => o.exchange.startedAt))}::float8[],
-    ${PgArray.plain(outcomes.map((o) => o.exchange.durationMs))}::int[],
-    ${PgArray.quoted(outcomes.map((o) => o.exchange.peerAddress))}::text[],
-    ${PgArray.plain(outcomes.map((o) => o.exchange.status))}::int[],
-    ${PgArray.joined(sql, outcomes.map((o) => JSON.stringify(o.exchange.headers)))}::json[],
-    ${PgArray.bytes(outcomes.map((o) => o.exchange.body))}::bytea[],
-    ${PgArray.quoted(outcomes.map((o) => sample(o.exchange.body)))}::text[],
-    ${PgArray.plain(outcomes.map((o) => o.exchange.bodyTruncated))}::boolean[],
-    ${PgArray.quoted(outcomes.map((o) => o.exchange.bodyError))}::text[],
-    ${PgArray.plain(outcomes.map((o) => o.exchange.certificateExpiresAt))}::float8[]
+    ${PgArray.plain(outcomes, (o) => toUuid(o.attemptId))}::uuid[],
+    ${PgArray.plain(uuids, identity)}::uuid[],
+    ${PgArray.plain(outcomes, (o) => o.leaseToken)}::uuid[],
+    ${PgArray.plain(outcomes, (o) => o.result)}::text[],
+    ${PgArray.plain(outcomes, (o) => o.status)}::text[],
+    ${PgArray.plain(outcomes, (o) => o.delayMs)}::bigint[],
+    ${PgArray.plain(outcomes, (o) => o.charged)}::boolean[],
+    ${PgArray.plain(outcomes, (o) => o.counted)}::boolean[],
+    ${PgArray.plain(outcomes, (o) => o.errorClass)}::text[],
+    ${PgArray.quoted(outcomes, (o) => o.errorMessage)}::text[],
+    ${PgArray.plain(outcomes, (o) => o.exchange.startedAt)}::float8[],
+    ${PgArray.plain(outcomes, (o) => o.exchange.durationMs)}::int[],
+    ${PgArray.quoted(outcomes, (o) => o.exchange.peerAddress)}::text[],
+    ${PgArray.plain(outcomes, (o) => o.exchange.status)}::int[],
+    ${PgArray.joined(sql, outcomes, (o) => JSON.stringify(o.exchange.headers))}::json[],
+    ${PgArray.bytes(outcomes, (o) => o.exchange.body)}::bytea[],
+    ${PgArray.quoted(outcomes, (o) => sample(o.exchange.body))}::text[],
+    ${PgArray.plain(outcomes, (o) => o.exchange.bodyTruncated)}::boolean[],
+    ${PgArray.quoted(outcomes, (o) => o.exchange.bodyError)}::text[],
+    ${PgArray.plain(outcomes, (o) => o.exchange.certificateExpiresAt)}::float8[]
   ) WITH ORDINALITY AS o (
     attempt_id, delivery_id, lease_token, result, status, delay_ms, charged, counted, error_class, error_message, started_at,
     duration_ms, peer_address, response_code, response_headers, response_body, body_sample, response_truncated,
@@ -75,10 +76,12 @@ const sample = (body: Uint8Array): string =>
  * `IS NOT DISTINCT FROM` keeps the planner from `deliveries_leased`, which "=" would offer it: besides what is leased, that
  * index holds what was, until it is vacuumed.
  */
-const isOneOf = (sql: SqlClient, uuids: ReadonlyArray<string>): Fragment => {
-  const ids = uuids.toSorted()
-  return sql`d.id = ANY(${PgArray.plain(ids)}::uuid[]) AND d.id BETWEEN ${ids[0]}::uuid AND ${ids.at(-1)}::uuid`
-}
+const isOneOf = (sql: SqlClient, uuids: ReadonlyArray<string>): Fragment =>
+  sql`d.id = ANY(${PgArray.plain(uuids, identity)}::uuid[])
+    AND d.id BETWEEN ${uuids.reduce(lesser)}::uuid AND ${uuids.reduce(greater)}::uuid`
+
+const lesser = (a: string, b: string): string => a < b ? a : b
+const greater = (a: string, b: string): string => a > b ? a : b
 
 /** Of each outcome whose lease still stood, what its webhook's stats count. */
 const made = (sql: SqlClient): Fragment =>

@@ -4,16 +4,34 @@
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Fragment } from "@effect/sql/Statement"
+import { identity } from "effect/Function"
 
-/** Of numbers, booleans and UUIDs, which need no quotes and are never empty. */
-export const plain = (items: ReadonlyArray<number | boolean | string | null>): string =>
-  `{${items.map((item) => item ?? "NULL").join()}}`
+type Of<A, B> = (item: A) => B
 
-const special = /["\\]/
+/** Of numbers, booleans, UUIDs and plain words, which need no quotes and are never empty. */
+export const plain = <A>(items: ReadonlyArray<A>, of: Of<A, number | boolean | string | null>): string =>
+  list(items, of, identity)
 
 /** Of any texts. */
-export const quoted = (items: ReadonlyArray<string | null>): string =>
-  `{${items.map((item) => item === null ? "NULL" : quote(item)).join()}}`
+export const quoted = <A>(items: ReadonlyArray<A>, of: Of<A, string | null>): string => list(items, of, quote)
+
+/** Nulls at its end are left out: `unnest` of many lists fills those that are shorter with them (9.19). */
+const list = <A, B>(
+  items: ReadonlyArray<A>,
+  of: Of<A, B | null>,
+  write: (item: B) => number | boolean | string
+): string => {
+  const texts = items.map((one) => {
+    const item = of(one)
+    return item === null ? absent : write(item)
+  })
+  const length = texts.findLastIndex((text) => text !== absent) + 1
+  return `{${length < texts.length ? texts.slice(0, length).join() : texts.join()}}`
+}
+
+const absent = "NULL"
+
+const special = /["\\]/
 
 const quote = (item: string): string => `"${special.test(item) ? item.replace(/["\\]/g, "\\$&") : item}"`
 
@@ -23,13 +41,11 @@ const separator = "\u001f"
  * The `text[]` of texts that are not empty and hold no control characters, such as JSON: neither side has to escape them, or
  * to look.
  */
-export const joined = (sql: SqlClient, items: ReadonlyArray<string>): Fragment =>
-  sql`string_to_array(${items.join(separator)}, ${separator})`
+export const joined = <A>(sql: SqlClient, items: ReadonlyArray<A>, of: Of<A, string>): Fragment =>
+  sql`string_to_array(${items.map(of).join(separator)}, ${separator})`
 
 /** Of bytes, as `bytea` reads them. */
-export const bytes = (items: ReadonlyArray<Uint8Array | null>): string => quoted(items.map(hexOrNull))
+export const bytes = <A>(items: ReadonlyArray<A>, of: Of<A, Uint8Array | null>): string => list(items, of, hex)
 
-const hexOrNull = (item: Uint8Array | null): string | null => {
-  if (item === null) return null
-  return item.length === 0 ? "" : `\\x${Buffer.from(item.buffer, item.byteOffset, item.byteLength).toString("hex")}`
-}
+const hex = (item: Uint8Array): string =>
+  item.length === 0 ? "\"\"" : `"\\\\x${Buffer.from(item.buffer, item.byteOffset, item.byteLength).toString("hex")}"`

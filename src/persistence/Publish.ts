@@ -8,6 +8,7 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import type { Fragment } from "@effect/sql/Statement"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type { Event, Published } from "../domain/Event.ts"
 import { noticePatternsOf, subscriptionsTo } from "../domain/EventType.ts"
@@ -86,25 +87,25 @@ interface Row {
 
 const requestColumns = (sql: SqlClient, requests: ReadonlyArray<PublishRequest>): Fragment =>
   sql`unnest(
-    ${PgArray.quoted(requests.map(({ clientId }) => clientId))}::text[],
-    ${PgArray.quoted(requests.map(({ idempotency }) => idempotency?.key ?? null))}::text[],
-    ${PgArray.bytes(requests.map(({ idempotency }) => idempotency?.requestHash ?? null))}::bytea[],
-    ${PgArray.plain(requests.map(({ target }) => uuidOrNull(target)))}::uuid[],
-    ${PgArray.plain(requests.map(({ notice }) => notice !== null))}::boolean[],
-    ${PgArray.plain(requests.map(({ notice }) => uuidOrNull(notice?.about ?? null)))}::uuid[],
-    ${PgArray.plain(requests.map((_, nth) => nth))}::int[]
+    ${PgArray.quoted(requests, ({ clientId }) => clientId)}::text[],
+    ${PgArray.quoted(requests, ({ idempotency }) => idempotency?.key ?? null)}::text[],
+    ${PgArray.bytes(requests, ({ idempotency }) => idempotency?.requestHash ?? null)}::bytea[],
+    ${PgArray.plain(requests, ({ target }) => uuidOrNull(target))}::uuid[],
+    ${PgArray.plain(requests, ({ notice }) => notice !== null)}::boolean[],
+    ${PgArray.plain(requests, ({ notice }) => uuidOrNull(notice?.about ?? null))}::uuid[],
+    ${PgArray.plain(Array.from(requests.keys()), identity)}::int[]
   ) AS t (client_id, key, request_hash, target, is_notice, about, nth)`
 
 const eventColumns = (sql: SqlClient, requests: ReadonlyArray<PublishRequest>): Fragment => {
   const events = requests.flatMap(({ events }) => events)
   const requestOf = requests.flatMap(({ events }, nth) => events.map(() => nth))
   return sql`unnest(
-    ${PgArray.plain(events.map(({ id }) => toUuid(id)))}::uuid[],
-    ${PgArray.quoted(events.map(({ eventType }) => eventType))}::text[],
-    ${PgArray.joined(sql, events.map(({ body }) => body))},
-    ${PgArray.quoted(events.map(({ occurredAt }) => Moment.write(occurredAt)))}::timestamptz[],
-    ${PgArray.quoted(events.map(({ traceparent }) => traceparent ?? null))}::text[],
-    ${PgArray.plain(requestOf)}::int[]
+    ${PgArray.plain(events, ({ id }) => toUuid(id))}::uuid[],
+    ${PgArray.quoted(events, ({ eventType }) => eventType)}::text[],
+    ${PgArray.joined(sql, events, ({ body }) => body)},
+    ${PgArray.quoted(events, ({ occurredAt }) => Moment.write(occurredAt))}::timestamptz[],
+    ${PgArray.quoted(events, ({ traceparent }) => traceparent ?? null)}::text[],
+    ${PgArray.plain(requestOf, identity)}::int[]
   ) WITH ORDINALITY AS t (id, event_type, body, occurred_at, traceparent, nth, position)`
 }
 

@@ -33,6 +33,6 @@ export const sha256 = ({ bytes, inner, outer }: HmacKey, text: string, encoding:
   message.set(inner)
   const end = blockBytes + message.write(text, blockBytes)
   digest.set(outer)
-  digest.write(hash("sha256", message.subarray(0, end), "hex"), blockBytes, "hex")
+  digest.write(hash("sha256", message.subarray(0, end), "binary"), blockBytes, "binary")
   return hash("sha256", digest, encoding)
 }
