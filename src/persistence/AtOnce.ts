@@ -22,5 +22,6 @@ export const goOn = <A, E, B, E2>(
   next: (a: A) => Effect.Effect<B, E2>
 ): Effect.Effect<B, E | E2> => isThere(self) ? next(self.value) : Effect.flatMap(self, next)
 
-const isThere = <A, E>(self: Effect.Effect<A, E>): self is Exit.Success<A, never> =>
+/** Whether there is nothing to wait for. */
+export const isThere = <A, E>(self: Effect.Effect<A, E>): self is Exit.Success<A, never> =>
   Exit.isExit(self) && Exit.isSuccess(self)

@@ -4,12 +4,11 @@
  * is still in it at the end goes back, unsent.
  *
  * There is a worker for each place, so one waits for nearly every delivery. Waiting in a Queue of Effect's costs the
- * interpreter two dozen steps and a Deferred; waiting here costs it three.
+ * interpreter two dozen steps and a Deferred; waiting here costs it none.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type { WebhookId } from "../domain/Ids.ts"
 import type { ClaimedDelivery } from "../persistence/Claim.ts"
@@ -26,8 +25,10 @@ export interface LeasedDelivery {
 }
 
 export class DeliveryQueue extends Context.Tag("deeper-hub-webhooks/runtime/DeliveryQueue")<DeliveryQueue, {
-  /** The next whose turn it is; waits for one. */
-  readonly take: Effect.Effect<LeasedDelivery>
+  /** The next whose turn it is. Where there is none, null: `woken` is called when there is, once. A plain step. */
+  readonly next: (woken: () => void) => LeasedDelivery | null
+  /** It is not called any more. */
+  readonly leave: (woken: () => void) => void
   readonly offerAll: (deliveries: ReadonlyArray<LeasedDelivery>) => Effect.Effect<void>
   /** What came of an attempt decides how the next of its webhook waits. A plain step: it ends every attempt. */
   readonly remember: (webhook: WebhookId, isDelivered: boolean) => void
@@ -44,34 +45,15 @@ export class DeliveryQueue extends Context.Tag("deeper-hub-webhooks/runtime/Deli
   static readonly layer = Layer.scoped(this, Effect.suspend(() => make))
 }
 
-/** A worker that waits. One that was interrupted meanwhile stays where it is until another comes, and is passed over. */
-interface Waiting {
-  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
-  readonly resume: (delivery: Effect.Effect<LeasedDelivery>) => void
-}
-
 const make = Effect.gen(function*() {
   const store = yield* DeliveryStore
   const ready: Array<LeasedDelivery> = []
-  /** The one that began to wait last is taken first: few are at work at a time, and what those leave behind dies young. */
-  const workers: Array<Waiting> = []
+  /** Workers that wait. The one that began last is taken first: few are at work at a time, and what those leave behind dies young. */
+  const waiting: Array<() => void> = []
 
-  const take: Effect.Effect<LeasedDelivery> = Effect.withFiberRuntime((fiber) => {
-    const next = ready.shift()
-    return next === undefined
-      ? Effect.async((resume) => {
-        while (workers[0]?.fiber.unsafePoll() != null) workers.shift()
-        workers.push({ fiber, resume })
-      })
-      : Effect.succeed(next)
-  })
-
-  // It is woken to take one, not handed one: of whom an interruption is on its way takes none.
   const turns = new Turns<LeasedDelivery>((delivery) => {
     ready.push(delivery)
-    for (let worker = workers.pop(); worker !== undefined; worker = workers.pop()) {
-      if (worker.fiber.unsafePoll() === null) return worker.resume(take)
-    }
+    waiting.pop()?.()
   })
 
   /** Nanoseconds of the monotonic clock; null where none came yet. */
@@ -79,14 +61,17 @@ const make = Effect.gen(function*() {
 
   const giveBack = Effect.suspend(() => release(store, [...ready.splice(0), ...turns.giveUp()]))
 
-  yield* Effect.addFinalizer(() =>
-    Effect.suspend(() => {
-      for (const { resume } of workers.splice(0)) resume(Effect.interrupt)
-      return giveBack
-    })
-  )
+  yield* Effect.addFinalizer(() => giveBack)
   return DeliveryQueue.of({
-    take,
+    next: (woken) => {
+      const next = ready.shift()
+      if (next === undefined) waiting.push(woken)
+      return next ?? null
+    },
+    leave: (woken) => {
+      const at = waiting.lastIndexOf(woken)
+      if (at >= 0) waiting.splice(at, 1)
+    },
     offerAll: (deliveries) =>
       Effect.map(Clock.currentTimeNanos, (now) => {
         for (const one of deliveries) turns.add(one, { webhookId: one.delivery.webhookId, isFresh: one.isFresh })

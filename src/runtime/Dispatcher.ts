@@ -8,13 +8,13 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import { type Exchange, unsent } from "../domain/Attempt.ts"
 import { type DeliveryFailure, RetryableFailure } from "../domain/DeliveryError.ts"
 import * as Ids from "../domain/Ids.ts"
+import { isThere } from "../persistence/AtOnce.ts"
 import type { ClaimedDelivery } from "../persistence/Claim.ts"
 import { DeliveryStore } from "../persistence/DeliveryStore.ts"
 import type { Outcome } from "../persistence/Outcomes.ts"
@@ -24,12 +24,13 @@ import * as Logs from "../telemetry/Logs.ts"
 import * as Metrics from "../telemetry/Metrics.ts"
 import * as Spans from "../telemetry/Spans.ts"
 import * as TraceContext from "../telemetry/TraceContext.ts"
-import { Bulkhead } from "./Bulkhead.ts"
-import { DeliveryQueue, type LeasedDelivery, remainingMs } from "./DeliveryQueue.ts"
-import { type Kept, LeaseKeeper } from "./LeaseKeeper.ts"
+import type { End } from "../transport/WebhookClient.ts"
+import { DeliveryQueue, remainingMs } from "./DeliveryQueue.ts"
+import { LeaseKeeper } from "./LeaseKeeper.ts"
 import { OutcomeRecorder } from "./OutcomeRecorder.ts"
 import { Supervisor } from "./Supervisor.ts"
 import * as Verdict from "./Verdict.ts"
+import * as Worker from "./Worker.ts"
 
 export interface DispatcherOptions {
   /** Attempts under way at once. */
@@ -47,60 +48,16 @@ export const layer = (options: DispatcherOptions) =>
     Effect.gen(function*() {
       const queue = yield* DeliveryQueue
       const supervisor = yield* Supervisor
-      const worker = yield* makeWorker(options, queue)
-      const pool = Effect.all(Array.from({ length: options.concurrency }, worker), { concurrency: "unbounded" })
+      const worker = yield* Worker.make(queue, yield* makeBegin(options, queue))
+      const pool = Effect.all(Array.from({ length: options.concurrency }, () => worker), { concurrency: "unbounded" })
       yield* supervisor.supervise("Dispatcher", Effect.zipRight(pool, Effect.never))
       // At the end, before the attempts under way: others can send at once what waits here for its turn.
       yield* Effect.addFinalizer(() => queue.giveBack)
     })
   )
 
-/**
- * A worker takes and sends for ever, in steps that call each other: a loop of Effect's own would give way to all others
- * after each delivery, and each effect around an attempt costs as much as a signature.
- */
-const makeWorker = (options: DispatcherOptions, queue: DeliveryQueue["Type"]) =>
-  Effect.gen(function*() {
-    const bulkhead = yield* Bulkhead
-    const keeper = yield* LeaseKeeper
-    const send = yield* makeSend(options, queue)
-
-    return (): Effect.Effect<never> => {
-      const hand: Hand = { delivery: null, lease: null }
-      const empty = (attemptMs: number | null) => {
-        if (hand.delivery !== null) bulkhead.leave(hand.delivery.webhookId, attemptMs)
-        hand.delivery = null
-        hand.lease = null
-      }
-      // No outcome will come: its lease is left to end.
-      const letGo = Effect.suspend(() =>
-        Effect.map(keeper.drop(hand.lease === null ? [] : [hand.lease]), () => empty(null))
-      )
-      return Effect.uninterruptibleMask((restore) => {
-        const next: Effect.Effect<never> = Effect.flatMap(restore(queue.take), (leased) => {
-          hand.delivery = leased.delivery
-          return send(leased, hand, done)
-        })
-        const done = (attemptMs: number | null): Effect.Effect<never> => {
-          empty(attemptMs)
-          return next
-        }
-        return Effect.tapErrorCause(next, () => letGo)
-      })
-    }
-  })
-
-/** What a worker is at: its delivery from when it takes it, the lease from when an attempt begins, until both are let go. */
-interface Hand {
-  delivery: ClaimedDelivery | null
-  /** While its outcome is still to come. */
-  lease: Kept | null
-}
-
-/** What a worker goes on with once it is done with a delivery; null where no attempt was made. */
-type Done = (attemptMs: number | null) => Effect.Effect<never>
-
-const makeSend = (options: DispatcherOptions, queue: DeliveryQueue["Type"]) =>
+/** The attempt at a delivery, from its lease to what is handed to the OutcomeRecorder. */
+const makeBegin = (options: DispatcherOptions, queue: DeliveryQueue["Type"]) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
     const courier = yield* Courier
@@ -108,26 +65,21 @@ const makeSend = (options: DispatcherOptions, queue: DeliveryQueue["Type"]) =>
     const keeper = yield* LeaseKeeper
     const openSpan = yield* Spans.attempts
 
-    const begin = (
-      { delivery, leaseEndsAt }: LeasedDelivery,
-      fiber: Fiber.RuntimeFiber<unknown, unknown>,
-      hand: Hand,
-      done: Done
-    ): Effect.Effect<never> => {
+    const begin: Worker.Begin = ({ delivery, leaseEndsAt }, fiber, hand, goOn) => {
       const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
       const { attemptCount, id, traceparent, url, webhookId } = delivery
       const beganAt = clock.unsafeCurrentTimeNanos()
       // Whoever waited for long may not be the one who has it any more.
       if (remainingMs(leaseEndsAt, beganAt) < leaseMarginMs) {
-        return Effect.flatMap(giveBack(store, delivery), () => done(null))
+        return goOn(() => Effect.as(giveBack(store, delivery), null))
       }
       const lease = keeper.keep(delivery, beganAt)
       hand.lease = lease
       Metrics.inflight.unsafeModify(1, [])
       const span = openSpan({ id, url, number: attemptCount + 1, traceparent }, beganAt)
 
-      const conclude = (outcome: Outcome): Effect.Effect<never> => {
-        const tookMs = Number(clock.unsafeCurrentTimeNanos() - beganAt) / 1e6
+      const conclude = (outcome: Outcome): Effect.Effect<number> => {
+        const tookMs = Exit.succeed(Number(clock.unsafeCurrentTimeNanos() - beganAt) / 1e6)
         const isDelivered = outcome.status === "delivered"
         Metrics.inflight.unsafeModify(-1, [])
         queue.remember(webhookId, isDelivered)
@@ -135,29 +87,38 @@ const makeSend = (options: DispatcherOptions, queue: DeliveryQueue["Type"]) =>
         const pending = { webhookId, outcome, lease }
         const isHandedOver = recorder.offer(pending)
         const isTold = !isDelivered || Logs.isWanted(fiber, LogLevel.Info)
-        if (isHandedOver && !isTold) return done(tookMs)
+        if (isHandedOver && !isTold) return tookMs
         return (isTold ? Spans.within(span)(report(delivery, outcome)) : Effect.void).pipe(
           Effect.zipRight(isHandedOver ? Effect.void : recorder.record(pending)),
-          Effect.flatMap(() => done(tookMs))
+          Effect.zipRight(tookMs)
         )
       }
+      const delivered = (exchange: Exchange) =>
+        conclude(Verdict.delivered(delivery, exchange, clock.unsafeCurrentTimeMillis()))
       const fail = (failure: DeliveryFailure) =>
         Effect.flatMap(Verdict.failed(delivery, failure, options.retryPolicy), conclude)
 
-      const attempt = courier.deliver(delivery, sentWith(options, delivery, span))
-      return Effect.matchCauseEffect(Spans.ends(span, endOf)(attempt), {
-        onSuccess: (exchange) => conclude(Verdict.delivered(delivery, exchange, clock.unsafeCurrentTimeMillis())),
-        onFailure: (cause) =>
-          Option.match(Cause.failureOption(cause), {
-            onSome: fail,
-            // A bug that one delivery brings out is that delivery's outcome, not the end of the pool.
-            onNone: () => Effect.flatMap(internalError(delivery, cause, clock.unsafeCurrentTimeMillis()), fail)
-          })
-      })
+      const end: End = (attempt) =>
+        goOn(() =>
+          span === null && isThere(attempt)
+            ? delivered(attempt.value)
+            : Effect.matchCauseEffect(Spans.ends(span, endOf)(attempt), {
+              onSuccess: delivered,
+              onFailure: (cause) =>
+                Option.match(Cause.failureOption(cause), {
+                  onSome: fail,
+                  // A bug that one delivery brings out is that delivery's outcome, not the end of the pool.
+                  onNone: () => Effect.flatMap(internalError(delivery, cause, clock.unsafeCurrentTimeMillis()), fail)
+                })
+            })
+        )
+      try {
+        courier.begin(delivery, sentWith(options, delivery, span), clock, end)
+      } catch (defect) {
+        end(Effect.die(defect))
+      }
     }
-
-    return (leased: LeasedDelivery, hand: Hand, done: Done): Effect.Effect<never> =>
-      Effect.withFiberRuntime((fiber) => begin(leased, fiber, hand, done))
+    return begin
   })
 
 const sentWith = (

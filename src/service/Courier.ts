@@ -1,7 +1,9 @@
 /** Takes one body to one webhook: opens its secrets, signs, sends. What came of it is the receiver's, or our, answer. */
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import { constVoid } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { type Exchange, unsent } from "../domain/Attempt.ts"
@@ -11,7 +13,7 @@ import type { SignatureScheme } from "../domain/SignatureScheme.ts"
 import { PayloadSigner } from "../signing/PayloadSigner.ts"
 import { SecretBox, type SecretUnreadable } from "../signing/SecretBox.ts"
 import { UrlGuard } from "../transport/UrlGuard.ts"
-import { WebhookClient } from "../transport/WebhookClient.ts"
+import { type End, WebhookClient } from "../transport/WebhookClient.ts"
 import { decodeHeaders, headersColumn, previousSecretColumn, secretColumn } from "./Registration.ts"
 
 export interface Parcel {
@@ -33,6 +35,11 @@ export interface Parcel {
 export class Courier extends Context.Tag("deeper-hub-webhooks/service/Courier")<Courier, {
   /** `traceparent` is for the receiver, in the header of this name; null where it is sent none. */
   readonly deliver: (parcel: Parcel, traceparent: string | null) => Effect.Effect<Exchange, DeliveryFailure>
+  /**
+   * The same as a plain step, for whoever delivers all the time. What came of it is handed to `end`, once. Returns how to call
+   * it off.
+   */
+  readonly begin: (parcel: Parcel, traceparent: string | null, clock: Clock.Clock, end: End) => () => void
 }>() {
   static readonly layer = Layer.effect(this, Effect.suspend(() => make))
 }
@@ -64,36 +71,43 @@ const make = Effect.gen(function*() {
     })
   }
 
+  const begin: Courier["Type"]["begin"] = (parcel, traceparent, clock, end) => {
+    const startedAt = clock.unsafeCurrentTimeMillis()
+    const unsent = (outcome: Effect.Effect<never, DeliveryFailure>) => {
+      end(outcome)
+      return constVoid
+    }
+    if (parcel.secretSealed === null) return unsent(deleted(startedAt))
+    // Checked at every attempt: what was allowed when the webhook was registered may be forbidden by now.
+    const url = guard.check(parcel.url)
+    if (Either.isLeft(url)) return unsent(forbidden(startedAt, url.left.message))
+    const opened = open(parcel, parcel.secretSealed)
+    if (Either.isLeft(opened)) {
+      return unsent(Effect.zipRight(reportUnreadable(opened.left, parcel), secretUnreadable(startedAt)))
+    }
+    const { headers, previousSecret, secret } = opened.right
+    const { body, eventType, id: deliveryId, timeoutMs, webhookId } = parcel
+    const signed = signer.sign({
+      webhookId,
+      deliveryId,
+      eventType,
+      timestamp: Math.floor(startedAt / 1_000),
+      body,
+      secret,
+      previousSecret,
+      schemes: parcel.signatures
+    })
+    // Mostly there is nothing to add, and to copy a dozen headers costs as much as to sign them once.
+    const sent = headers === null && traceparent === null
+      ? signed
+      : { ...headers, ...signed, ...traced(headers ?? {}, traceparent) }
+    return client.begin({ url: url.right.url, headers: sent, body, timeoutMs }, clock, end)
+  }
+
   return Courier.of({
+    begin,
     deliver: (parcel, traceparent) =>
-      Effect.clockWith((clock) => {
-        const startedAt = clock.unsafeCurrentTimeMillis()
-        if (parcel.secretSealed === null) return deleted(startedAt)
-        // Checked at every attempt: what was allowed when the webhook was registered may be forbidden by now.
-        const url = guard.check(parcel.url)
-        if (Either.isLeft(url)) return forbidden(startedAt, url.left.message)
-        const opened = open(parcel, parcel.secretSealed)
-        if (Either.isLeft(opened)) {
-          return Effect.zipRight(reportUnreadable(opened.left, parcel), secretUnreadable(startedAt))
-        }
-        const { headers, previousSecret, secret } = opened.right
-        const { body, eventType, id: deliveryId, timeoutMs, webhookId } = parcel
-        const signed = signer.sign({
-          webhookId,
-          deliveryId,
-          eventType,
-          timestamp: Math.floor(startedAt / 1_000),
-          body,
-          secret,
-          previousSecret,
-          schemes: parcel.signatures
-        })
-        // Mostly there is nothing to add, and to copy a dozen headers costs as much as to sign them once.
-        const sent = headers === null && traceparent === null
-          ? signed
-          : { ...headers, ...signed, ...traced(headers ?? {}, traceparent) }
-        return client.post({ url: url.right.url, headers: sent, body, timeoutMs })
-      })
+      Effect.clockWith((clock) => Effect.async((end) => Effect.sync(begin(parcel, traceparent, clock, end))))
   })
 })
 

@@ -4,12 +4,11 @@
  * An attempt ends within its time, whatever the receiver does; reads a bounded answer; reaches only addresses that
  * `AddressPolicy` allows; follows nothing; decompresses nothing; and never tries twice.
  */
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as RuntimeFlags from "effect/RuntimeFlags"
 import type { Exchange } from "../domain/Attempt.ts"
 import type { DeliveryFailure } from "../domain/DeliveryError.ts"
 import type { AddressPolicy } from "./AddressPolicy.ts"
@@ -42,12 +41,17 @@ export interface WebhookClientOptions {
   readonly nameservers?: ReadonlyArray<string> | undefined
 }
 
+/** Takes what came of an attempt: mostly an Exit. */
+export type End = (outcome: Effect.Effect<Exchange, DeliveryFailure>) => void
+
 /** How long an attempt waits for a connection when its origin has as many as it may; before its own time begins. */
 const connectionWaitMs = 1_000
 
 export class WebhookClient extends Context.Tag("deeper-hub-webhooks/transport/WebhookClient")<WebhookClient, {
   /** Interruption destroys the socket. */
   readonly post: (request: WebhookRequest) => Effect.Effect<Exchange, DeliveryFailure>
+  /** The same as a plain step: what came of it is handed to `end`, once. Returns how to call it off. */
+  readonly begin: (request: WebhookRequest, clock: Clock.Clock, end: End) => () => void
   /** Breaks off all requests under way, and every later one: they fail as `interrupted`. For the end of the service. */
   readonly interrupt: Effect.Effect<void>
 }>() {
@@ -56,8 +60,12 @@ export class WebhookClient extends Context.Tag("deeper-hub-webhooks/transport/We
       this,
       Effect.map(makePool(options), (pool) => {
         const airspace: Airspace = { isClosed: false }
+        const begin: WebhookClient["Type"]["begin"] = (request, clock, end) =>
+          setOut(pool, airspace, clock, request, options.userAgent, end)
         return WebhookClient.of({
-          post: post(pool, airspace, options),
+          begin,
+          post: (request) =>
+            Effect.clockWith((clock) => Effect.async((end) => Effect.sync(begin(request, clock, end)))),
           interrupt: Effect.sync(() => {
             airspace.isClosed = true
             pool.forEachBusy((connection) => connection.breakOff())
@@ -94,20 +102,6 @@ const makePool = (options: WebhookClientOptions) =>
     )
   })
 
-const post =
-  (pool: ConnectionPool<Connection>, airspace: Airspace, { userAgent }: WebhookClientOptions) =>
-  (request: WebhookRequest): Effect.Effect<Exchange, DeliveryFailure> =>
-    Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
-      const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
-      const send = (resume: Resume) => setOut(pool, airspace, clock, request, userAgent, resume)
-      // Being ready for an interruption costs more steps than all else here, and attempts are never interrupted.
-      return RuntimeFlags.interruptible(runtimeFlags)
-        ? Effect.async<Exchange, DeliveryFailure>((resume) => Effect.sync(send(resume)))
-        : Effect.async<Exchange, DeliveryFailure>((resume) => void send(resume))
-    })
-
-type Resume = (outcome: Effect.Effect<Exchange, DeliveryFailure>) => void
-
 /** Sends it as soon as there is a connection for it. Returns how to call it off. */
 const setOut = (
   pool: ConnectionPool<Connection>,
@@ -115,21 +109,21 @@ const setOut = (
   clock: Clock.Clock,
   request: WebhookRequest,
   userAgent: string,
-  resume: Resume
+  end: End
 ): () => void => {
   const { origin, protocol } = request.url
   if (protocol !== "https:" && protocol !== "http:") {
-    resume(outcome(unsent(clock.unsafeCurrentTimeMillis(), new NotHttp())))
+    end(outcome(unsent(clock.unsafeCurrentTimeMillis(), new NotHttp())))
     return constVoid
   }
   let abandon: () => void = constVoid
   const stopWaiting = pool.acquire(origin, Math.min(connectionWaitMs, request.timeoutMs), (connection) => {
     const startedAt = clock.unsafeCurrentTimeMillis()
-    if (connection === null) return resume(outcome(unsent(startedAt, new NoConnectionFree())))
+    if (connection === null) return end(outcome(unsent(startedAt, new NoConnectionFree())))
     if (airspace.isClosed) {
       // Not at once: it may be given to the next who waits, and so on through all of them.
       queueMicrotask(() => pool.release(connection, true))
-      return resume(outcome(unsent(startedAt, new BrokenOff())))
+      return end(outcome(unsent(startedAt, new BrokenOff())))
     }
     const flight = new Flight({
       startedAt,
@@ -138,7 +132,7 @@ const setOut = (
       connection,
       onEnd: (seen, reusable) => {
         pool.release(connection, reusable)
-        resume(outcome(seen))
+        end(outcome(seen))
       }
     })
     abandon = () => {

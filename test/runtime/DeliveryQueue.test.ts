@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Option, Ref, Scope, TestClock } from "effect"
+import { Effect, Exit, Fiber, Layer, Ref, Scope, TestClock } from "effect"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import { PersistenceError } from "../../src/persistence/Postgres.ts"
 import { DeliveryQueue, remainingMs } from "../../src/runtime/DeliveryQueue.ts"
-import { leased } from "../support/Deliveries.ts"
+import { leased, take } from "../support/Deliveries.ts"
 
 type Release = DeliveryStore["Type"]["release"]
 
@@ -28,14 +28,14 @@ describe("DeliveryQueue", () => {
       assert.strictEqual(yield* queue.depth, 0)
       yield* queue.offerAll(yield* Effect.replicateEffect(leased(), 3))
       assert.strictEqual(yield* queue.depth, 3)
-      yield* Effect.replicateEffect(queue.take, 3)
+      yield* Effect.replicateEffect(take, 3)
       assert.strictEqual(yield* queue.depth, 0)
     }).pipe(Effect.provide(QueueOf())))
 
   it.scoped("holds none, not less than none, while workers wait for work", () =>
     Effect.gen(function*() {
       const queue = yield* DeliveryQueue
-      const workers = yield* Effect.replicateEffect(Effect.fork(queue.take), 3)
+      const workers = yield* Effect.replicateEffect(Effect.fork(take), 3)
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* queue.depth, 0)
       yield* Effect.forEach(workers, Fiber.interrupt)
@@ -46,19 +46,19 @@ describe("DeliveryQueue", () => {
       const queue = yield* DeliveryQueue
       const offered = yield* Effect.replicateEffect(leased(), 4)
       yield* queue.offerAll(offered)
-      assert.deepStrictEqual(yield* Effect.replicateEffect(queue.take, 4), offered)
+      assert.deepStrictEqual(yield* Effect.replicateEffect(take, 4), offered)
     }).pipe(Effect.provide(QueueOf())))
 
   it.scoped("keeps a delivery that a worker stopped waiting for", () =>
     Effect.gen(function*() {
       const queue = yield* DeliveryQueue
-      const worker = yield* Effect.fork(queue.take)
+      const worker = yield* Effect.fork(take)
       yield* TestClock.adjust("1 second")
       yield* Fiber.interrupt(worker)
       const one = yield* leased()
       yield* queue.offerAll([one])
       assert.strictEqual(yield* queue.depth, 1)
-      assert.deepStrictEqual(yield* queue.take, one)
+      assert.deepStrictEqual(yield* take, one)
     }).pipe(Effect.provide(QueueOf())))
 
   it.effect("gives back at the end what was never sent, and only that", () =>
@@ -67,7 +67,7 @@ describe("DeliveryQueue", () => {
       const released = yield* givenBack(Effect.gen(function*() {
         const queue = yield* DeliveryQueue
         yield* queue.offerAll(offered)
-        yield* Effect.replicateEffect(queue.take, 2)
+        yield* Effect.replicateEffect(take, 2)
       }))
       assert.deepStrictEqual(released, [offered.slice(2).map(({ delivery }) => delivery)])
     }))
@@ -82,7 +82,7 @@ describe("DeliveryQueue", () => {
         assert.strictEqual(yield* queue.depth, 0)
         const later = yield* leased()
         yield* queue.offerAll([later])
-        assert.strictEqual(yield* queue.take, later)
+        assert.strictEqual(yield* take, later)
       }))
       assert.deepStrictEqual(released, [offered.map(({ delivery }) => delivery)])
     }))
@@ -114,18 +114,4 @@ describe("DeliveryQueue", () => {
     assert.strictEqual(remainingMs(30_000_000_000n, 12_000_000_000n), 18_000)
     assert.strictEqual(remainingMs(30_000_000_000n, 32_000_000_000n), -2_000)
   })
-
-  it.scoped("ends the wait of a worker when it closes", () =>
-    Effect.gen(function*() {
-      const scope = yield* Scope.make()
-      const context = yield* Layer.buildWithScope(QueueOf(), scope)
-      const worker = yield* Effect.flatMap(DeliveryQueue, (queue) => queue.take).pipe(
-        Effect.provide(context),
-        Effect.fork
-      )
-      yield* TestClock.adjust("1 second")
-      assert.isTrue(Option.isNone(yield* Fiber.poll(worker)))
-      yield* Scope.close(scope, Exit.void)
-      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(worker)))
-    }))
 })

@@ -8,7 +8,7 @@ import type { Committed, LeaseOffer } from "../../src/persistence/Publish.ts"
 import { Bulkhead } from "../../src/runtime/Bulkhead.ts"
 import { DeliveryQueue, remainingMs } from "../../src/runtime/DeliveryQueue.ts"
 import * as FastLane from "../../src/runtime/FastLane.ts"
-import { claimed } from "../support/Deliveries.ts"
+import { claimed, take } from "../support/Deliveries.ts"
 
 const places = 64
 
@@ -42,8 +42,7 @@ describe("FastLane", () => {
       yield* TestClock.adjust("3 seconds")
       const { leased } = yield* Fiber.join(answer)
       assert.strictEqual(yield* free, places - 2)
-      const queue = yield* DeliveryQueue
-      const handed = yield* Effect.replicateEffect(queue.take, 2)
+      const handed = yield* Effect.replicateEffect(take, 2)
       assert.deepStrictEqual(handed.map(({ delivery }) => delivery), leased)
       const now = yield* Clock.currentTimeNanos
       assert.deepStrictEqual(handed.map(({ leaseEndsAt }) => remainingMs(leaseEndsAt, now)), [27_000, 27_000])

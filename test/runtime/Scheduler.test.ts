@@ -5,7 +5,7 @@ import type { DueWebhooks } from "../../src/persistence/DueWebhooks.ts"
 import { DeliveryQueue } from "../../src/runtime/DeliveryQueue.ts"
 import * as Metrics from "../../src/telemetry/Metrics.ts"
 import { Signal } from "../../src/telemetry/Signals.ts"
-import { claimed, leased } from "../support/Deliveries.ts"
+import { claimed, leased, take } from "../support/Deliveries.ts"
 import {
   attemptEnded,
   backlog,
@@ -56,7 +56,7 @@ describe("Scheduler", () => {
         yield* workFor(delivery.webhookId)
         assert.strictEqual((yield* Queue.take(claims)).leaseSeconds, 30)
         yield* TestClock.adjust("2 seconds")
-        const leased = yield* Effect.flatMap(DeliveryQueue, (queue) => queue.take)
+        const leased = yield* take
         assert.strictEqual(leased.delivery, delivery)
         assert.isAtMost(Number(leased.leaseEndsAt), 30_000_000_000)
       }).pipe(Effect.provide(layer))
@@ -84,7 +84,7 @@ describe("Scheduler", () => {
         const first = yield* Queue.take(claims)
         assert.deepStrictEqual(first.webhooks.map(({ most }) => most), [10, 10, 10], "a share of 32")
         const queue = yield* DeliveryQueue
-        yield* Effect.replicateEffect(queue.take, 30)
+        yield* Effect.replicateEffect(take, 30)
         yield* TestClock.adjust("10 millis")
         const second = yield* Queue.take(claims)
         assert.deepStrictEqual(named(second), webhooks)
@@ -125,10 +125,10 @@ describe("Scheduler", () => {
         yield* onePoll
         assert.strictEqual(yield* Queue.size(claims), 1)
         assert.strictEqual(yield* queue.inLine, 32)
-        yield* Effect.replicateEffect(queue.take, 15)
+        yield* Effect.replicateEffect(take, 15)
         yield* TestClock.adjust("20 millis")
         assert.strictEqual(yield* Queue.size(claims), 1)
-        yield* queue.take
+        yield* take
         yield* TestClock.adjust("10 millis")
         assert.strictEqual(yield* Queue.size(claims), 2)
       }).pipe(Effect.provide(layer))
@@ -166,7 +166,7 @@ describe("Scheduler", () => {
         for (const { after, ms, rest } of rests) {
           if (after !== null) {
             yield* queue.offerAll([yield* leased()])
-            yield* queue.take
+            yield* take
             yield* TestClock.adjust(after)
           }
           yield* workFor(yield* Ids.make("WebhookId"))
@@ -237,7 +237,7 @@ describe("Scheduler", () => {
       })
       yield* Effect.gen(function*() {
         const queue = yield* DeliveryQueue
-        if (isBesideFresh) yield* Effect.zipRight(queue.offerAll([yield* leased()]), queue.take)
+        if (isBesideFresh) yield* Effect.zipRight(queue.offerAll([yield* leased()]), take)
         yield* TestClock.adjust("20 millis")
         assert.deepStrictEqual(named(yield* Queue.take(claims)), [a])
         yield* TestClock.adjust(restMs - 1)

@@ -5,7 +5,7 @@ import { EventTypeName } from "../../src/domain/EventType.ts"
 import * as Ids from "../../src/domain/Ids.ts"
 import { SignatureScheme } from "../../src/domain/SignatureScheme.ts"
 import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
-import type { LeasedDelivery } from "../../src/runtime/DeliveryQueue.ts"
+import { DeliveryQueue, type LeasedDelivery } from "../../src/runtime/DeliveryQueue.ts"
 
 /** One that this node may send. */
 export const claimed = (change?: Partial<ClaimedDelivery>): Effect.Effect<ClaimedDelivery> =>
@@ -39,3 +39,17 @@ export const leased = (seconds = 30, change?: Partial<ClaimedDelivery>): Effect.
     const now = yield* Clock.currentTimeNanos
     return { delivery: yield* claimed(change), leaseEndsAt: now + BigInt(seconds) * 1_000_000_000n, isFresh: true }
   })
+
+/** The next of the queue, as a worker takes it; waits for one. */
+export const take: Effect.Effect<LeasedDelivery, never, DeliveryQueue> = Effect.flatMap(
+  DeliveryQueue,
+  (queue) =>
+    Effect.async((resume) => {
+      const look = () => {
+        const next = queue.next(look)
+        if (next !== null) resume(Effect.succeed(next))
+      }
+      look()
+      return Effect.sync(() => queue.leave(look))
+    })
+)

@@ -1,5 +1,6 @@
 /** The Dispatcher alone, between a queue that tests fill and a recorder that keeps what it is told. */
 import { Effect, Layer, Queue } from "effect"
+import { constVoid } from "effect/Function"
 import { DeliveryStore } from "../../src/persistence/DeliveryStore.ts"
 import { Bulkhead } from "../../src/runtime/Bulkhead.ts"
 import { DeliveryQueue, type LeasedDelivery } from "../../src/runtime/DeliveryQueue.ts"
@@ -12,10 +13,12 @@ import { Courier } from "../../src/service/Courier.ts"
 import * as Rows from "./Rows.ts"
 
 export type Deliver = Courier["Type"]["deliver"]
+export type Begin = Courier["Type"]["begin"]
 export type Release = DeliveryStore["Type"]["release"]
 
 interface Parts {
-  readonly deliver: Deliver
+  readonly deliver?: Deliver
+  readonly begin?: Begin
   readonly concurrency?: number
   readonly release?: Release
 }
@@ -33,7 +36,9 @@ export const claim = (...deliveries: ReadonlyArray<LeasedDelivery>) =>
 export const free = Effect.flatMap(Bulkhead, (bulkhead) => bulkhead.free)
 
 /** The dispatcher between a queue and a recorder that keeps what it is told. */
-export const pool = ({ concurrency = 2, deliver, release = () => Effect.void }: Parts) =>
+export const pool = (
+  { concurrency = 2, deliver = () => Effect.succeed(ok), release = () => Effect.void, ...parts }: Parts
+) =>
   Effect.gen(function*() {
     const outcomes = yield* Queue.unbounded<PendingOutcome>()
     const layer = Dispatcher.layer({
@@ -51,7 +56,13 @@ export const pool = ({ concurrency = 2, deliver, release = () => Effect.void }: 
         drop: () => Effect.void
       })),
       Layer.provide(Layer.mock(DeliveryStore, { release })),
-      Layer.provide(Layer.succeed(Courier, { deliver })),
+      Layer.provide(Layer.succeed(Courier, {
+        deliver,
+        begin: parts.begin ?? ((parcel, traceparent, _, end) => {
+          end(deliver(parcel, traceparent))
+          return constVoid
+        })
+      })),
       Layer.provideMerge(Supervisor.layer)
     )
     return { layer, outcomes }

@@ -149,7 +149,8 @@ export const deadlyReencryption = Layer.effect(
 export const deadlyCourier = Layer.effect(
   Courier,
   Effect.map(Effect.all([Courier, Doom]), ([courier, doom]) => ({
-    deliver: (parcel, traceparent) =>
-      Effect.zipRight(dieIfDoomed(doom, "Courier"), courier.deliver(parcel, traceparent))
+    ...courier,
+    begin: (...attempt: Parameters<typeof courier.begin>) =>
+      Effect.runSync(isDoomed(doom, "Courier")) ? assert.fail("Courier is killed") : courier.begin(...attempt)
   }))
 )
