@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
@@ -56,7 +57,7 @@ export const layer = (options: DispatcherOptions) =>
     })
   )
 
-/** The attempt at a delivery, from its lease to what is handed to the OutcomeRecorder. */
+/** The attempt at a delivery, from its lease to what is handed to the OutcomeRecorder, with the clock and logger of a worker's fiber. */
 const makeBegin = (options: DispatcherOptions, queue: DeliveryQueue["Type"]) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
@@ -65,60 +66,61 @@ const makeBegin = (options: DispatcherOptions, queue: DeliveryQueue["Type"]) =>
     const keeper = yield* LeaseKeeper
     const openSpan = yield* Spans.attempts
 
-    const begin: Worker.Begin = ({ delivery, leaseEndsAt }, fiber, hand, goOn) => {
-      const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
-      const { attemptCount, id, traceparent, url, webhookId } = delivery
-      const beganAt = clock.unsafeCurrentTimeNanos()
-      // Whoever waited for long may not be the one who has it any more.
-      if (remainingMs(leaseEndsAt, beganAt) < leaseMarginMs) {
-        return goOn(() => Effect.as(giveBack(store, delivery), null))
-      }
-      const lease = keeper.keep(delivery, beganAt)
-      hand.lease = lease
-      Metrics.inflight.unsafeModify(1, [])
-      const span = openSpan({ id, url, number: attemptCount + 1, traceparent }, beganAt)
+    const beginIn =
+      (clock: Clock.Clock, isToldOfSuccess: boolean): Worker.Begin => ({ delivery, leaseEndsAt }, hand, goOn) => {
+        const { attemptCount, id, traceparent, url, webhookId } = delivery
+        const beganAt = clock.unsafeCurrentTimeNanos()
+        // Whoever waited for long may not be the one who has it any more.
+        if (remainingMs(leaseEndsAt, beganAt) < leaseMarginMs) {
+          return goOn(() => Effect.as(giveBack(store, delivery), null))
+        }
+        const lease = keeper.keep(delivery, beganAt)
+        hand.lease = lease
+        Metrics.inflight.unsafeModify(1, [])
+        const span = openSpan({ id, url, number: attemptCount + 1, traceparent }, beganAt)
 
-      const conclude = (outcome: Outcome): Effect.Effect<number> => {
-        const tookMs = Exit.succeed(Number(clock.unsafeCurrentTimeNanos() - beganAt) / 1e6)
-        const isDelivered = outcome.status === "delivered"
-        Metrics.inflight.unsafeModify(-1, [])
-        queue.remember(webhookId, isDelivered)
-        count(delivery, outcome, span, clock)
-        const pending = { webhookId, outcome, lease }
-        const isHandedOver = recorder.offer(pending)
-        const isTold = !isDelivered || Logs.isWanted(fiber, LogLevel.Info)
-        if (isHandedOver && !isTold) return tookMs
-        return (isTold ? Spans.within(span)(report(delivery, outcome)) : Effect.void).pipe(
-          Effect.zipRight(isHandedOver ? Effect.void : recorder.record(pending)),
-          Effect.zipRight(tookMs)
-        )
-      }
-      const delivered = (exchange: Exchange) =>
-        conclude(Verdict.delivered(delivery, exchange, clock.unsafeCurrentTimeMillis()))
-      const fail = (failure: DeliveryFailure) =>
-        Effect.flatMap(Verdict.failed(delivery, failure, options.retryPolicy), conclude)
+        const conclude = (outcome: Outcome): Effect.Effect<number> => {
+          const tookMs = Exit.succeed(Number(clock.unsafeCurrentTimeNanos() - beganAt) / 1e6)
+          const isDelivered = outcome.status === "delivered"
+          Metrics.inflight.unsafeModify(-1, [])
+          queue.remember(webhookId, isDelivered)
+          count(delivery, outcome, span, clock)
+          const pending = { webhookId, outcome, lease }
+          const isHandedOver = recorder.offer(pending)
+          const isTold = !isDelivered || isToldOfSuccess
+          if (isHandedOver && !isTold) return tookMs
+          return (isTold ? Spans.within(span)(report(delivery, outcome)) : Effect.void).pipe(
+            Effect.zipRight(isHandedOver ? Effect.void : recorder.record(pending)),
+            Effect.zipRight(tookMs)
+          )
+        }
+        const delivered = (exchange: Exchange) =>
+          conclude(Verdict.delivered(delivery, exchange, clock.unsafeCurrentTimeMillis()))
+        const fail = (failure: DeliveryFailure) =>
+          Effect.flatMap(Verdict.failed(delivery, failure, options.retryPolicy), conclude)
 
-      const end: End = (attempt) =>
-        goOn(() =>
-          span === null && isThere(attempt)
-            ? delivered(attempt.value)
-            : Effect.matchCauseEffect(Spans.ends(span, endOf)(attempt), {
-              onSuccess: delivered,
-              onFailure: (cause) =>
-                Option.match(Cause.failureOption(cause), {
-                  onSome: fail,
-                  // A bug that one delivery brings out is that delivery's outcome, not the end of the pool.
-                  onNone: () => Effect.flatMap(internalError(delivery, cause, clock.unsafeCurrentTimeMillis()), fail)
-                })
-            })
-        )
-      try {
-        courier.begin(delivery, sentWith(options, delivery, span), clock, end)
-      } catch (defect) {
-        end(Effect.die(defect))
+        const end: End = (attempt) =>
+          goOn(() =>
+            span === null && isThere(attempt)
+              ? delivered(attempt.value)
+              : Effect.matchCauseEffect(Spans.ends(span, endOf)(attempt), {
+                onSuccess: delivered,
+                onFailure: (cause) =>
+                  Option.match(Cause.failureOption(cause), {
+                    onSome: fail,
+                    // A bug that one delivery brings out is that delivery's outcome, not the end of the pool.
+                    onNone: () => Effect.flatMap(internalError(delivery, cause, clock.unsafeCurrentTimeMillis()), fail)
+                  })
+              })
+          )
+        try {
+          courier.begin(delivery, sentWith(options, delivery, span), clock, end)
+        } catch (defect) {
+          end(Effect.die(defect))
+        }
       }
-    }
-    return begin
+    return (fiber: Fiber.RuntimeFiber<unknown, unknown>) =>
+      beginIn(Context.get(fiber.currentDefaultServices, Clock.Clock), Logs.isWanted(fiber, LogLevel.Info))
   })
 
 const sentWith = (

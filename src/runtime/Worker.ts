@@ -24,21 +24,19 @@ export interface Hand {
 /** Takes the next step with a delivery: to how long its attempt took in milliseconds, null where none was made. */
 export type GoOn = (step: () => Effect.Effect<number | null>) => void
 
-/** Begins the attempt at a delivery; the worker's fiber is where it finds its clock and whom it may tell. */
-export type Begin = (
-  leased: LeasedDelivery,
-  fiber: Fiber.RuntimeFiber<unknown, unknown>,
-  hand: Hand,
-  goOn: GoOn
-) => void
+/** Begins the attempt at a delivery. */
+export type Begin = (leased: LeasedDelivery, hand: Hand, goOn: GoOn) => void
+
+type BeginIn = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => Begin
 
 /** A worker. What is under way when it is interrupted comes to its end. */
-export const make = (queue: DeliveryQueue["Type"], begin: Begin) =>
+export const make = (queue: DeliveryQueue["Type"], beginIn: BeginIn) =>
   Effect.gen(function*() {
     const bulkhead = yield* Bulkhead
     const keeper = yield* LeaseKeeper
 
     return Effect.withFiberRuntime<never>((fiber) => {
+      const begin = beginIn(fiber)
       const hand: Hand = { delivery: null, lease: null, rest: null }
       let isEnding = false
       let wake: () => void = constVoid
@@ -64,7 +62,7 @@ export const make = (queue: DeliveryQueue["Type"], begin: Begin) =>
         const leased = queue.next(next)
         if (leased === null) return
         hand.delivery = leased.delivery
-        const begun = attempted(() => begin(leased, fiber, hand, goOn))
+        const begun = attempted(() => begin(leased, hand, goOn))
         if (begun !== undefined) goOn(() => begun)
       }
 

@@ -21,18 +21,37 @@ export const key = (bytes: Uint8Array): HmacKey => {
   return { bytes, inner: block.map((byte) => byte ^ 0x36), outer: block.map((byte) => byte ^ 0x5c) }
 }
 
-/** UTF-16 units of what is hashed in one call; UTF-8 has at most three bytes for each. */
+/** UTF-16 units of a body that is hashed in one call; UTF-8 has at most three bytes for each. */
 const unitsMax = 4_096
+const prefixMax = 128
 
-// What a call leaves in them the next one overwrites. No call is interrupted by another.
-const message = Buffer.alloc(blockBytes + 3 * unitsMax)
+// The key's block and the prefix end where the body begins, so that a body which is signed again need not be written again: it
+// has several signatures at each of its webhooks. What a call leaves here the next one overwrites; no call is interrupted by another.
+const bodyAt = blockBytes + prefixMax
+const message = Buffer.alloc(bodyAt + 3 * unitsMax)
 const digest = Buffer.alloc(blockBytes + digestBytes)
 
-export const sha256 = ({ bytes, inner, outer }: HmacKey, text: string, encoding: "hex" | "base64"): string => {
-  if (text.length > unitsMax) return createHmac("sha256", bytes).update(text).digest(encoding)
-  message.set(inner)
-  const end = blockBytes + message.write(text, blockBytes)
+let written = ""
+let end = bodyAt
+
+/** Of `prefix`, which is ASCII, and `body`, one after the other. */
+export const sha256 = (
+  { bytes, inner, outer }: HmacKey,
+  prefix: string,
+  body: string,
+  encoding: "hex" | "base64"
+): string => {
+  if (prefix.length > prefixMax || body.length > unitsMax) {
+    return createHmac("sha256", bytes).update(prefix).update(body).digest(encoding)
+  }
+  if (body !== written) {
+    end = bodyAt + message.write(body, bodyAt)
+    written = body
+  }
+  const prefixAt = bodyAt - prefix.length
+  message.write(prefix, prefixAt, "latin1")
+  message.set(inner, prefixAt - blockBytes)
   digest.set(outer)
-  digest.write(hash("sha256", message.subarray(0, end), "binary"), blockBytes, "binary")
+  digest.write(hash("sha256", message.subarray(prefixAt - blockBytes, end), "binary"), blockBytes, "binary")
   return hash("sha256", digest, encoding)
 }

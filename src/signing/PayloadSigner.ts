@@ -45,28 +45,28 @@ const sign = (request: SigningRequest): SignedHeaders => {
 }
 
 const xSignature = (headers: Record<string, string>, { body, previousSecret, secret }: SigningRequest): void => {
-  headers["X-Signature"] = Hmac.sha256(stringKey(secret), body, "hex")
-  if (previousSecret !== null) headers["X-Previous-Signature"] = Hmac.sha256(stringKey(previousSecret), body, "hex")
+  headers["X-Signature"] = Hmac.sha256(stringKey(secret), "", body, "hex")
+  if (previousSecret !== null) headers["X-Previous-Signature"] = Hmac.sha256(stringKey(previousSecret), "", body, "hex")
 }
 
 const deeperHub = (headers: Record<string, string>, request: SigningRequest): void => {
   const { body, deliveryId, previousSecret, secret, timestamp } = request
-  const signed = `${timestamp}.${deliveryId}.${body}`
-  const current = `t=${timestamp},v1=${Hmac.sha256(stringKey(secret), signed, "hex")}`
+  const prefix = `${timestamp}.${deliveryId}.`
+  const current = `t=${timestamp},v1=${Hmac.sha256(stringKey(secret), prefix, body, "hex")}`
   headers["X-Deeper_Hub-Signature"] = previousSecret === null
     ? current
-    : `${current},v1=${Hmac.sha256(stringKey(previousSecret), signed, "hex")}`
+    : `${current},v1=${Hmac.sha256(stringKey(previousSecret), prefix, body, "hex")}`
 }
 
 const standardWebhooks = (headers: Record<string, string>, request: SigningRequest): void => {
   const { body, deliveryId, previousSecret, secret, timestamp } = request
-  const signed = `${deliveryId}.${timestamp}.${body}`
-  const current = `v1,${Hmac.sha256(standardKey(secret), signed, "base64")}`
+  const prefix = `${deliveryId}.${timestamp}.`
+  const current = `v1,${Hmac.sha256(standardKey(secret), prefix, body, "base64")}`
   headers["webhook-id"] = deliveryId
   headers["webhook-timestamp"] = String(timestamp)
   headers["webhook-signature"] = previousSecret === null
     ? current
-    : `${current} v1,${Hmac.sha256(standardKey(previousSecret), signed, "base64")}`
+    : `${current} v1,${Hmac.sha256(standardKey(previousSecret), prefix, body, "base64")}`
 }
 
 const writers: Record<SignatureScheme, (headers: Record<string, string>, request: SigningRequest) => void> = {

@@ -21,6 +21,7 @@ import { outcome, type Seen } from "./Outcome.ts"
 import { Resolver } from "./Resolver.ts"
 
 export interface WebhookRequest {
+  /** Not to be changed any more. */
   readonly url: URL
   /** Sent as they are named. Two names that differ only in case are two headers: `HeaderGuard` refuses them. */
   readonly headers: Readonly<Record<string, string>>
@@ -111,13 +112,13 @@ const setOut = (
   userAgent: string,
   end: End
 ): () => void => {
-  const { origin, protocol } = request.url
-  if (protocol !== "https:" && protocol !== "http:") {
+  const target = targetOf(request.url)
+  if (target === null) {
     end(outcome(unsent(clock.unsafeCurrentTimeMillis(), new NotHttp())))
     return constVoid
   }
   let abandon: () => void = constVoid
-  const stopWaiting = pool.acquire(origin, Math.min(connectionWaitMs, request.timeoutMs), (connection) => {
+  const stopWaiting = pool.acquire(target.origin, Math.min(connectionWaitMs, request.timeoutMs), (connection) => {
     const startedAt = clock.unsafeCurrentTimeMillis()
     if (connection === null) return end(outcome(unsent(startedAt, new NoConnectionFree())))
     if (airspace.isClosed) {
@@ -128,7 +129,7 @@ const setOut = (
     const flight = new Flight({
       startedAt,
       timeoutMs: request.timeoutMs,
-      secure: protocol === "https:",
+      secure: target.isSecure,
       connection,
       onEnd: (seen, reusable) => {
         pool.release(connection, reusable)
@@ -139,7 +140,7 @@ const setOut = (
       if (flight.abandon()) pool.release(connection, false)
     }
     flight.start({
-      path: request.url.pathname + request.url.search,
+      path: target.path,
       method: "POST",
       headers: headersOf(request, userAgent),
       body: request.body
@@ -149,6 +150,26 @@ const setOut = (
     stopWaiting()
     abandon()
   }
+}
+
+interface Target {
+  readonly origin: string
+  readonly path: string
+  readonly isSecure: boolean
+}
+
+/** A URL makes its parts anew whenever it is asked for them, and every text that is new is hashed anew. */
+const targets = new WeakMap<URL, Target>()
+
+/** Null where it is not HTTP. */
+const targetOf = (url: URL): Target | null => {
+  const known = targets.get(url)
+  if (known !== undefined) return known
+  const { origin, pathname, protocol, search } = url
+  if (protocol !== "https:" && protocol !== "http:") return null
+  const target = { origin, path: pathname + search, isSecure: protocol === "https:" }
+  targets.set(url, target)
+  return target
 }
 
 const headersOf = ({ headers }: WebhookRequest, userAgent: string): Array<string> => {

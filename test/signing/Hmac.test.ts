@@ -32,20 +32,31 @@ describe("HMAC-SHA-256", () => {
     ] as const
   ) {
     it(`of "${data}" is what RFC 4231 says`, () => {
-      assert.strictEqual(Hmac.sha256(Hmac.key(key), data, "hex"), expected)
+      assert.strictEqual(Hmac.sha256(Hmac.key(key), "", data, "hex"), expected)
     })
   }
 
+  const prefix = FastCheck.oneof(
+    FastCheck.string({ unit: "grapheme-ascii", maxLength: 60 }),
+    FastCheck.constantFrom("x".repeat(128), "x".repeat(129))
+  )
+
   it.prop(
-    "is Node's, whatever key and text, and however many before",
-    [FastCheck.uint8Array({ maxLength: 200 }), FastCheck.array(text, { minLength: 1, maxLength: 3 }), encoding],
-    ([bytes, texts, encoding]) => {
-      const key = Hmac.key(bytes)
-      for (const one of texts) {
-        assert.strictEqual(
-          Hmac.sha256(key, one, encoding),
-          createHmac("sha256", bytes).update(one).digest(encoding)
-        )
+    "is Node's, whatever key, prefix and text, and whatever was signed before",
+    [
+      FastCheck.array(FastCheck.uint8Array({ maxLength: 200 }), { minLength: 1, maxLength: 3 }),
+      FastCheck.array(FastCheck.tuple(prefix, text), { minLength: 1, maxLength: 3 }),
+      encoding
+    ],
+    ([keys, messages, encoding]) => {
+      for (const bytes of keys) {
+        const key = Hmac.key(bytes)
+        for (const [prefix, body] of [...messages, ...messages, ...messages.toReversed()]) {
+          assert.strictEqual(
+            Hmac.sha256(key, prefix, body, encoding),
+            createHmac("sha256", bytes).update(prefix + body).digest(encoding)
+          )
+        }
       }
     }
   )
