@@ -5,8 +5,8 @@
 // @effect-diagnostics globalTimers:off globalDate:off
 import * as net from "node:net"
 import { answering, argument } from "./Answering.ts"
+import { Messages } from "./Messages.ts"
 import { microseconds } from "./Monotonic.ts"
-import { Requests } from "./Requests.ts"
 
 export interface Manners {
   readonly answersAfterMs: number
@@ -50,7 +50,7 @@ setInterval(() => ok = answer(new Date()), 1_000)
 const accept = (socket: net.Socket): void => void socket.write(ok, "latin1")
 
 const server = net.createServer({ noDelay: true }, (socket) => {
-  const incoming = new Requests()
+  const incoming = new Messages()
   socket.on("data", (chunk: Buffer) => {
     for (const { body, head } of incoming.take(chunk)) {
       requests += 1

@@ -1,9 +1,8 @@
 /** Publishes over HTTP with as many connections as requests under way: one event a request, or many. */
 import * as Effect from "effect/Effect"
-import { constVoid } from "effect/Function"
-import { Agent } from "undici"
-import type { Address, BenchEvent, Make } from "../Contender.ts"
+import type { BenchEvent, Make } from "../Contender.ts"
 import { Failure } from "../Failure.ts"
+import { HttpConnection } from "./HttpConnection.ts"
 
 export interface HttpPublisherOptions {
   /** Events in a request: with 1 they go to `/api/events`, else to `/api/events/batch`. */
@@ -13,39 +12,23 @@ export interface HttpPublisherOptions {
 
 const bodyOf = ({ payload, type }: BenchEvent) => ({ event_type: type, payload })
 
-/** With undici's `dispatch`, as the service sends: whoever publishes shares two cores with it, and is not what is measured. */
-const makePost = (agent: Agent, { base, key }: Address) => {
-  const headers = ["authorization", `Bearer ${key}`, "content-type", "application/json"]
-  return (path: string, body: unknown): Promise<void> =>
-    new Promise((resolve, reject) => {
-      let status = 0
-      let text = ""
-      agent.dispatch({ origin: base, path, method: "POST", headers, body: JSON.stringify(body) }, {
-        // undici takes a handler without it for one of its older kind.
-        onRequestStart: constVoid,
-        onResponseStart: (_, statusCode) => {
-          status = statusCode
-        },
-        onResponseData: (_, chunk) => {
-          if (status !== 202) text += chunk.toString()
-        },
-        onResponseEnd: () =>
-          status === 202 ? resolve() : reject(new Error(`${base}${path} answered ${status} ${text}`)),
-        onResponseError: (_, error) => reject(error)
-      })
-    })
-}
-
 export const make = ({ batch, connections }: HttpPublisherOptions): Make => ({ address }) =>
   Effect.gen(function*() {
     if (address === null) {
       return yield* new Failure({ problem: "no service to publish to", advice: "Start one that is served first" })
     }
-    const agent = yield* Effect.acquireRelease(
-      Effect.sync(() => new Agent({ connections, pipelining: 1, keepAliveTimeout: 60_000 })),
-      (agent) => Effect.promise(() => agent.destroy())
+    const { base, key } = address
+    const all = yield* Effect.acquireRelease(
+      Effect.sync(() => Array.from({ length: connections }, () => new HttpConnection(base, key))),
+      (all) => Effect.sync(() => all.forEach((connection) => connection.end()))
     )
-    const post = makePost(agent, address)
+    const idle = [...all]
+    const post = async (path: string, body: unknown): Promise<void> => {
+      const connection = idle.pop()
+      if (connection === undefined) throw new Error("there are more requests under way than connections")
+      await connection.post(path, body)
+      idle.push(connection)
+    }
     return {
       batch,
       inFlight: connections,

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck } from "effect"
-import { Requests } from "../../bench/Requests.ts"
+import { Messages } from "../../bench/Messages.ts"
 
 const request = FastCheck.record({
   length: FastCheck.constantFrom("Content-Length: ", "content-length:", "CONTENT-LENGTH: "),
@@ -20,13 +20,13 @@ interface Sent {
 const written = ({ body, length, name }: Sent): Buffer =>
   Buffer.from(`POST /${name} HTTP/1.1\r\n${name}: 1\r\n${length}${Buffer.byteLength(body)}\r\nhost: x\r\n\r\n${body}`)
 
-describe("Requests", () => {
+describe("Messages", () => {
   it.prop(
     "are those that were sent, wherever the stream is cut",
     [FastCheck.array(request, { maxLength: 6 }), FastCheck.infiniteStream(FastCheck.integer({ min: 1, max: 900 }))],
     ([sent, sizes]) => {
       const stream = Buffer.concat(sent.map(written))
-      const incoming = new Requests()
+      const incoming = new Messages()
       const read: Array<string> = []
       for (let at = 0; at < stream.length;) {
         const end = at + sizes.next().value
@@ -39,6 +39,6 @@ describe("Requests", () => {
 
   it("of a form that is not known here are refused, not miscounted", () => {
     const chunked = Buffer.from("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
-    assert.throws(() => new Requests().take(chunked), /no Content-Length/)
+    assert.throws(() => new Messages().take(chunked), /no Content-Length/)
   })
 })
