@@ -1,6 +1,9 @@
 /**
- * Arrays as Postgres reads them (PostgreSQL documentation, 8.15.2), for statements that carry a row of each event: the
+ * Lists as Postgres reads them (PostgreSQL documentation, 8.15.2), for statements that carry a row of each event: the
  * driver looks at every item to find out what it is and escapes all of them, which costs more than writing the rows does.
+ *
+ * They are the columns of an `unnest`: nulls at the end of one are left out, for it fills those that are shorter with them
+ * (9.19). One of the columns has to be without nulls.
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Fragment } from "@effect/sql/Statement"
@@ -15,7 +18,6 @@ export const plain = <A>(items: ReadonlyArray<A>, of: Of<A, number | boolean | s
 /** Of any texts. */
 export const quoted = <A>(items: ReadonlyArray<A>, of: Of<A, string | null>): string => list(items, of, quote)
 
-/** Nulls at its end are left out: `unnest` of many lists fills those that are shorter with them (9.19). */
 const list = <A, B>(
   items: ReadonlyArray<A>,
   of: Of<A, B | null>,

@@ -12,7 +12,7 @@ import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type { Event, Published } from "../domain/Event.ts"
 import { noticePatternsOf, subscriptionsTo } from "../domain/EventType.ts"
-import { type ClientId, fromUuid, toUuid, type WebhookId } from "../domain/Ids.ts"
+import { type ClientId, type DeliveryId, fromUuid, toUuid, type WebhookId } from "../domain/Ids.ts"
 import * as Moment from "../domain/Moment.ts"
 import type { Webhook } from "../domain/Webhook.ts"
 import type { ClaimedDelivery } from "./Claim.ts"
@@ -248,7 +248,8 @@ const committedOf = (
   for (const row of rows) note(inOrder, row, lease)
   return {
     stored: landings.map((ofRequest) => storedOf(ofRequest)),
-    leased: inOrder.flatMap(({ leased }) => leased)
+    // By id, which is by chance: no webhook is always the first of its event's.
+    leased: inOrder.flatMap(({ leased }) => leased.sort(byId))
   }
 }
 
@@ -285,7 +286,7 @@ const storedOf = (landings: ReadonlyArray<Landing>): Option.Option<Stored> => {
 }
 
 /** A repetition is answered in the same order. */
-const byId = (a: Published["deliveries"][number], b: Published["deliveries"][number]): number => a.id < b.id ? -1 : 1
+const byId = (a: { readonly id: DeliveryId }, b: { readonly id: DeliveryId }): number => a.id < b.id ? -1 : 1
 
 /** As it would have been claimed; null where the row tells of no sender. */
 const claimedOf = (

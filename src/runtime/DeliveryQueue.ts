@@ -48,7 +48,7 @@ export class DeliveryQueue extends Context.Tag("deeper-hub-webhooks/runtime/Deli
 const make = Effect.gen(function*() {
   const store = yield* DeliveryStore
   const ready: Array<LeasedDelivery> = []
-  /** Workers that wait. The one that began last is taken first: few are at work at a time, and what those leave behind dies young. */
+  /** Workers that wait. The one that began last is first: few are at work at a time, and what those leave behind dies young. */
   const waiting: Array<() => void> = []
 
   const turns = new Turns<LeasedDelivery>((delivery) => {

@@ -57,7 +57,7 @@ export const layer = (options: DispatcherOptions) =>
     })
   )
 
-/** The attempt at a delivery, from its lease to what is handed to the OutcomeRecorder, with the clock and logger of a worker's fiber. */
+/** The attempt at a delivery, from its lease to what the OutcomeRecorder is handed, with clock and logger of a worker's fiber. */
 const makeBegin = (options: DispatcherOptions, queue: DeliveryQueue["Type"]) =>
   Effect.gen(function*() {
     const store = yield* DeliveryStore
@@ -99,7 +99,9 @@ const makeBegin = (options: DispatcherOptions, queue: DeliveryQueue["Type"]) =>
         const fail = (failure: DeliveryFailure) =>
           Effect.flatMap(Verdict.failed(delivery, failure, options.retryPolicy), conclude)
 
-        const end: End = (attempt) =>
+        const end: End = (attempt) => {
+          // A second word on it would be taken for one on the next.
+          if (hand.lease !== lease) return
           goOn(() =>
             span === null && isThere(attempt)
               ? delivered(attempt.value)
@@ -113,6 +115,7 @@ const makeBegin = (options: DispatcherOptions, queue: DeliveryQueue["Type"]) =>
                   })
               })
           )
+        }
         try {
           courier.begin(delivery, sentWith(options, delivery, span), clock, end)
         } catch (defect) {

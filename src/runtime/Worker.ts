@@ -1,7 +1,7 @@
 /**
- * Sends one delivery after the other, for ever. Most attempts end well, and to wake a fiber twice for each costs as much as its
- * signatures do. So all that is to be done then is plain steps, from the callback that brings the delivery to the one that brings
- * its answer, and the fiber sleeps until there is something that takes more: a failure, a log line, a span.
+ * Sends one delivery after the other, for ever. Most attempts end well, and to wake a fiber twice for each costs as much as
+ * its signatures do. So all that is to be done then is plain steps, from the callback that brings the delivery to the one that
+ * brings its answer, and the fiber sleeps until there is something that takes more: a failure, a log line, a span.
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -17,11 +17,14 @@ export interface Hand {
   delivery: ClaimedDelivery | null
   /** While its outcome is still to come. */
   lease: Kept | null
-  /** What the worker's fiber is yet to do with it. */
+  /** What of it takes the worker's fiber; null where nothing does, and after a fiber was woken to end. */
   rest: Effect.Effect<number | null> | null
 }
 
-/** Takes the next step with a delivery: to how long its attempt took in milliseconds, null where none was made. */
+/**
+ * Takes the next step with a delivery. Its effect is the last one, and answers how long the attempt took, in milliseconds, or
+ * null where none was made. Where that is there at once, the worker is done with it; else its fiber has the rest.
+ */
 export type GoOn = (step: () => Effect.Effect<number | null>) => void
 
 /** Begins the attempt at a delivery. */
@@ -53,7 +56,8 @@ export const make = (queue: DeliveryQueue["Type"], beginIn: BeginIn) =>
           leave(rest.value)
           return null
         })
-        if (rest === null) return next()
+        // Not within the callback: its connection is still at the end of this one's answer.
+        if (rest === null) return queueMicrotask(next)
         hand.rest = rest
         wake()
       }

@@ -25,8 +25,9 @@ export const key = (bytes: Uint8Array): HmacKey => {
 const unitsMax = 4_096
 const prefixMax = 128
 
-// The key's block and the prefix end where the body begins, so that a body which is signed again need not be written again: it
-// has several signatures at each of its webhooks. What a call leaves here the next one overwrites; no call is interrupted by another.
+// The key's block and the prefix end where the body begins, so that a body which is signed again need not be written again:
+// it has several signatures at each of its webhooks. What a call leaves here the next one overwrites; no call is interrupted
+// by another.
 const bodyAt = blockBytes + prefixMax
 const message = Buffer.alloc(bodyAt + 3 * unitsMax)
 const digest = Buffer.alloc(blockBytes + digestBytes)
@@ -42,7 +43,7 @@ export const sha256 = (
   encoding: "hex" | "base64"
 ): string => {
   if (prefix.length > prefixMax || body.length > unitsMax) {
-    return createHmac("sha256", bytes).update(prefix).update(body).digest(encoding)
+    return createHmac("sha256", bytes).update(prefix, "latin1").update(body).digest(encoding)
   }
   if (body !== written) {
     end = bodyAt + message.write(body, bodyAt)

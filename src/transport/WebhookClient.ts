@@ -126,14 +126,18 @@ const setOut = (
       queueMicrotask(() => pool.release(connection, true))
       return end(outcome(unsent(startedAt, new BrokenOff())))
     }
+    const headers = headersOf(request, userAgent)
     const flight = new Flight({
       startedAt,
       timeoutMs: request.timeoutMs,
       secure: target.isSecure,
       connection,
       onEnd: (seen, reusable) => {
-        pool.release(connection, reusable)
-        end(outcome(seen))
+        try {
+          pool.release(connection, reusable)
+        } finally {
+          end(outcome(seen))
+        }
       }
     })
     abandon = () => {
@@ -142,7 +146,7 @@ const setOut = (
     flight.start({
       path: target.path,
       method: "POST",
-      headers: headersOf(request, userAgent),
+      headers,
       body: request.body
     })
   })

@@ -9,8 +9,8 @@ import { leased } from "../support/Deliveries.ts"
 import { type Begin, claim, free, ok, places, pool as poolOf, restarts } from "../support/DispatcherPool.ts"
 
 /** Nobody wants to read of what was delivered: else that is told within the fiber. */
-const pool = (begin: Begin) =>
-  Effect.map(poolOf({ begin, concurrency: 1 }), ({ layer, outcomes }) => ({
+const pool = (begin: Begin, isFull = false) =>
+  Effect.map(poolOf({ begin, concurrency: 1, isFull }), ({ layer, outcomes }) => ({
     layer: Layer.provideMerge(layer, Logger.minimumLogLevel(LogLevel.Warning)),
     outcomes
   }))
@@ -23,7 +23,8 @@ const makeCourier = () => {
     return constVoid
   }
   const end = (outcome: Parameters<End>[0]) => Effect.sync(() => underWay.shift()?.(outcome))
-  return { begin, end, count: Effect.sync(() => underWay.length) }
+  const next = Effect.sync(() => underWay[0] ?? assert.fail("nothing is under way"))
+  return { next, begin, end, count: Effect.sync(() => underWay.length) }
 }
 
 const refused = Effect.fail(new PermanentFailure({ class: "http_4xx", message: "no", exchange: unsent(7) }))
@@ -41,8 +42,9 @@ describe("Dispatcher", () => {
         yield* settle
         assert.strictEqual(yield* count, 1)
         yield* end(Exit.succeed(ok))
-        assert.strictEqual(yield* count, 1)
         assert.strictEqual(yield* Queue.size(outcomes), 1)
+        yield* settle
+        assert.strictEqual(yield* count, 1)
         yield* end(refused)
         yield* settle
         assert.strictEqual((yield* Queue.take(outcomes)).outcome.status, "delivered")
@@ -51,6 +53,49 @@ describe("Dispatcher", () => {
         yield* end(Exit.succeed(ok))
         assert.strictEqual((yield* Queue.take(outcomes)).outcome.status, "delivered")
         assert.strictEqual(yield* free, places)
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.scoped("hears one word on each attempt, and takes no second one for the next's", () =>
+    Effect.gen(function*() {
+      const { begin, count, end, next } = makeCourier()
+      const { layer, outcomes } = yield* pool(begin)
+      yield* Effect.gen(function*() {
+        yield* claim(yield* leased(), yield* leased())
+        yield* settle
+        const first = yield* next
+        yield* end(Exit.succeed(ok))
+        yield* settle
+        first(Exit.succeed(ok))
+        first(refused)
+        yield* settle
+        assert.strictEqual(yield* Queue.size(outcomes), 1)
+        assert.strictEqual(yield* free, places - 1)
+        assert.strictEqual(yield* count, 1)
+        yield* end(Exit.succeed(ok))
+        yield* settle
+        first(refused)
+        yield* settle
+        assert.strictEqual(yield* Queue.size(outcomes), 2)
+        assert.strictEqual(yield* free, places)
+        assert.deepStrictEqual(yield* restarts, [0])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.scoped("waits with an outcome where the recorder is full, and goes on then", () =>
+    Effect.gen(function*() {
+      const { begin, count, end } = makeCourier()
+      const { layer, outcomes } = yield* pool(begin, true)
+      yield* Effect.gen(function*() {
+        yield* claim(yield* leased(), yield* leased())
+        yield* settle
+        yield* end(Exit.succeed(ok))
+        assert.strictEqual((yield* Queue.take(outcomes)).outcome.status, "delivered")
+        yield* settle
+        assert.strictEqual(yield* count, 1)
+        assert.strictEqual(yield* free, places - 1)
+        yield* end(refused)
+        assert.strictEqual((yield* Queue.take(outcomes)).outcome.status, "failed_permanent")
       }).pipe(Effect.provide(layer))
     }))
 
@@ -72,20 +117,24 @@ describe("Dispatcher", () => {
         assert.strictEqual(yield* count, 0)
       }))
 
-    it.effect(`loses nothing of ${what} that is heard while it is told to close`, () =>
-      Effect.gen(function*() {
-        const { begin, end } = makeCourier()
-        const { layer, outcomes } = yield* pool(begin)
-        const scope = yield* Scope.make()
-        const context = yield* Layer.buildWithScope(layer, scope)
-        yield* Effect.flatMap(leased(), (one) => claim(one)).pipe(Effect.provide(context))
-        yield* settle
-        const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-        yield* end(outcome)
-        yield* Fiber.join(closing)
-        assert.strictEqual(yield* Queue.size(outcomes), 1)
-        assert.strictEqual(yield* Effect.provide(free, context), places)
-      }))
+    it.effect.each([false, true])(
+      `loses nothing of ${what} that is heard as it is told to close: %s`,
+      (isTold) =>
+        Effect.gen(function*() {
+          const { begin, end } = makeCourier()
+          const { layer, outcomes } = yield* pool(begin)
+          const scope = yield* Scope.make()
+          const context = yield* Layer.buildWithScope(layer, scope)
+          yield* Effect.flatMap(leased(), (one) => claim(one)).pipe(Effect.provide(context))
+          yield* settle
+          const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+          if (isTold) yield* Effect.yieldNow()
+          yield* end(outcome)
+          yield* Fiber.join(closing)
+          assert.strictEqual(yield* Queue.size(outcomes), 1)
+          assert.strictEqual(yield* Effect.provide(free, context), places)
+        })
+    )
   }
 
   it.scoped("is restarted after a bug of its own with an answer, and whoever brought it hears nothing of that", () =>

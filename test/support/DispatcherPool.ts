@@ -21,6 +21,8 @@ interface Parts {
   readonly begin?: Begin
   readonly concurrency?: number
   readonly release?: Release
+  /** Whether the recorder takes no outcome that nobody waits with. */
+  readonly isFull?: boolean
 }
 
 export const places = 64
@@ -37,7 +39,7 @@ export const free = Effect.flatMap(Bulkhead, (bulkhead) => bulkhead.free)
 
 /** The dispatcher between a queue and a recorder that keeps what it is told. */
 export const pool = (
-  { concurrency = 2, deliver = () => Effect.succeed(ok), release = () => Effect.void, ...parts }: Parts
+  { concurrency = 2, deliver = () => Effect.succeed(ok), isFull = false, release = () => Effect.void, ...parts }: Parts
 ) =>
   Effect.gen(function*() {
     const outcomes = yield* Queue.unbounded<PendingOutcome>()
@@ -48,7 +50,7 @@ export const pool = (
       Layer.provideMerge(DeliveryQueue.layer),
       Layer.provideMerge(Bulkhead.layer({ places, placesPerWebhook: places })),
       Layer.provide(Layer.succeed(OutcomeRecorder, {
-        offer: (outcome) => outcomes.unsafeOffer(outcome),
+        offer: (outcome) => !isFull && outcomes.unsafeOffer(outcome),
         record: (outcome) => Effect.asVoid(Queue.offer(outcomes, outcome))
       })),
       Layer.provide(Layer.mock(LeaseKeeper, {
