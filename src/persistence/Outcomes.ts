@@ -76,12 +76,12 @@ const sample = (body: Uint8Array): string =>
  * `IS NOT DISTINCT FROM` keeps the planner from `deliveries_leased`, which "=" would offer it: besides what is leased, that
  * index holds what was, until it is vacuumed.
  */
-const isOneOf = (sql: SqlClient, uuids: ReadonlyArray<string>): Fragment =>
-  sql`d.id = ANY(${PgArray.plain(uuids, identity)}::uuid[])
-    AND d.id BETWEEN ${uuids.reduce(lesser)}::uuid AND ${uuids.reduce(greater)}::uuid`
-
-const lesser = (a: string, b: string): string => a < b ? a : b
-const greater = (a: string, b: string): string => a > b ? a : b
+const isOneOf = (sql: SqlClient, uuids: ReadonlyArray<string>): Fragment => {
+  const end = (isBeyond: (one: string, end: string) => boolean) =>
+    uuids.reduce<string | null>((end, one) => end === null || isBeyond(one, end) ? one : end, null)
+  const [first, last] = [end((one, end) => one < end), end((one, end) => one > end)]
+  return sql`d.id = ANY(${PgArray.plain(uuids, identity)}::uuid[]) AND d.id BETWEEN ${first}::uuid AND ${last}::uuid`
+}
 
 /** Of each outcome whose lease still stood, what its webhook's stats count. */
 const made = (sql: SqlClient): Fragment =>

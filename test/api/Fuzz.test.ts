@@ -30,9 +30,12 @@ const faultsMax = 10
 const roundSize = 100
 const concurrency = 20
 
+/** A webhook may come to have another path than one of the targets. */
+const statusOf = (path: string): number => /^\/[2-5]\d\d$/.test(path) ? Number(path.slice(1)) : 404
+
 /** Receivers that answer at once, each in another way, and a port at which nobody is. */
 const targets = Effect.map(
-  Rows.receiver(({ path }) => ({ status: Number(path.slice(1)), body: Buffer.from([0x6f, 0x6b, 0x00, 0xff, 0xfe]) })),
+  Rows.receiver(({ path }) => ({ status: statusOf(path), body: Buffer.from([0x6f, 0x6b, 0x00, 0xff, 0xfe]) })),
   ({ url }) => [200, 200, 200, 204, 302, 404, 410, 500].map((status) => url(`/${status}`).href).concat(Rows.deadUrl)
 )
 
