@@ -14,9 +14,11 @@ import { EventTypeName } from "../domain/EventType.ts"
 import { type EventId, toUuid } from "../domain/Ids.ts"
 import * as Page from "../domain/Page.ts"
 import { DeliveryUuid, EventUuid, Timestamp, WebhookUuid } from "./Columns.ts"
+import type { Committed, Stored } from "./Committed.ts"
 import { DirectQuery } from "./DirectQuery.ts"
 import { PersistenceError } from "./Postgres.ts"
-import { type Committed, type LeaseOffer, publish, type PublishRequest, type Stored } from "./Publish.ts"
+import { publish } from "./Publish.ts"
+import type { LeaseOffer, PublishRequest } from "./PublishRequest.ts"
 import { type IdempotencyConflict, replay } from "./Replay.ts"
 
 const EventRow = Schema.Struct({ ...Event.fields, id: EventUuid, occurredAt: Timestamp, createdAt: Timestamp })

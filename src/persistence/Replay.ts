@@ -10,7 +10,8 @@ import * as Schema from "effect/Schema"
 import type { Published } from "../domain/Event.ts"
 import { ClientId, type EventId } from "../domain/Ids.ts"
 import { DeliveryUuid, EventUuid, WebhookUuid } from "./Columns.ts"
-import type { PublishRequest, Stored } from "./Publish.ts"
+import type { Stored } from "./Committed.ts"
+import type { PublishRequest } from "./PublishRequest.ts"
 
 /** The idempotency key was used before, for another request. */
 export class IdempotencyConflict extends Data.TaggedError("IdempotencyConflict")<{ readonly key: string }> {}

@@ -1,8 +1,9 @@
 /** The one way in for events. Those who publish at the same moment share a statement: the runtime sees to it. */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type { Stored } from "../persistence/Committed.ts"
 import type { PersistenceError } from "../persistence/Postgres.ts"
-import type { PublishRequest, Stored } from "../persistence/Publish.ts"
+import type { PublishRequest } from "../persistence/PublishRequest.ts"
 import type { IdempotencyConflict } from "../persistence/Replay.ts"
 
 export class Commit extends Context.Tag("deeper-hub-webhooks/service/Commit")<Commit, {

@@ -2,7 +2,7 @@
 import { assert } from "@effect/vitest"
 import type { DeliveryId, WebhookId } from "../../src/domain/Ids.ts"
 import type { ClaimedDelivery } from "../../src/persistence/Claim.ts"
-import type { LeaseOffer } from "../../src/persistence/Publish.ts"
+import type { LeaseOffer } from "../../src/persistence/PublishRequest.ts"
 import type { Alone } from "../support/PublishAlone.ts"
 import * as Model from "./Model.ts"
 

@@ -1,7 +1,8 @@
 /** One request published by itself, without others to share its statement. */
 import { Effect, Option } from "effect"
+import type { Committed, Stored } from "../../src/persistence/Committed.ts"
 import { EventStore } from "../../src/persistence/EventStore.ts"
-import type { Committed, LeaseOffer, PublishRequest, Stored } from "../../src/persistence/Publish.ts"
+import type { LeaseOffer, PublishRequest } from "../../src/persistence/PublishRequest.ts"
 
 export interface Alone extends Stored {
   readonly leased: Committed["leased"]
