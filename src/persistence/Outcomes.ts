@@ -77,10 +77,10 @@ const sample = (body: Uint8Array): string =>
  * index holds what was, until it is vacuumed.
  */
 const isOneOf = (sql: SqlClient, uuids: ReadonlyArray<string>): Fragment => {
-  const end = (isBeyond: (one: string, end: string) => boolean) =>
-    uuids.reduce<string | null>((end, one) => end === null || isBeyond(one, end) ? one : end, null)
-  const [first, last] = [end((one, end) => one < end), end((one, end) => one > end)]
-  return sql`d.id = ANY(${PgArray.plain(uuids, identity)}::uuid[]) AND d.id BETWEEN ${first}::uuid AND ${last}::uuid`
+  const ids = uuids.toSorted()
+  return sql`d.id = ANY(${PgArray.plain(ids, identity)}::uuid[]) AND d.id BETWEEN ${ids[0]}::uuid AND ${
+    ids.at(-1)
+  }::uuid`
 }
 
 /** Of each outcome whose lease still stood, what its webhook's stats count. */

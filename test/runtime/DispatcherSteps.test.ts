@@ -99,20 +99,26 @@ describe("Dispatcher", () => {
       }).pipe(Effect.provide(layer))
     }))
 
+  /** A worker is told to close with an attempt under way. */
+  const closing = Effect.gen(function*() {
+    const { begin, count, end } = makeCourier()
+    const { layer, outcomes } = yield* pool(begin)
+    const scope = yield* Scope.make()
+    const context = yield* Layer.buildWithScope(layer, scope)
+    yield* Effect.flatMap(leased(), (one) => claim(one)).pipe(Effect.provide(context))
+    yield* settle
+    const closed = yield* Effect.fork(Scope.close(scope, Exit.void))
+    return { closed, count, end, free: Effect.provide(free, context), outcomes }
+  })
+
   for (const [what, outcome] of [["an answer", Exit.succeed(ok)], ["a failure", refused]] as const) {
     it.effect(`closes only once ${what} is heard, and hands it over`, () =>
       Effect.gen(function*() {
-        const { begin, count, end } = makeCourier()
-        const { layer, outcomes } = yield* pool(begin)
-        const scope = yield* Scope.make()
-        const context = yield* Layer.buildWithScope(layer, scope)
-        yield* Effect.flatMap(leased(), (one) => claim(one)).pipe(Effect.provide(context))
-        yield* settle
-        const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+        const { closed, count, end, outcomes } = yield* closing
         yield* TestClock.adjust("1 minute")
-        assert.isTrue(Option.isNone(yield* Fiber.poll(closing)))
+        assert.isTrue(Option.isNone(yield* Fiber.poll(closed)))
         yield* end(outcome)
-        yield* Fiber.join(closing)
+        yield* Fiber.join(closed)
         assert.strictEqual(yield* Queue.size(outcomes), 1)
         assert.strictEqual(yield* count, 0)
       }))
@@ -121,18 +127,12 @@ describe("Dispatcher", () => {
       `loses nothing of ${what} that is heard as it is told to close: %s`,
       (isTold) =>
         Effect.gen(function*() {
-          const { begin, end } = makeCourier()
-          const { layer, outcomes } = yield* pool(begin)
-          const scope = yield* Scope.make()
-          const context = yield* Layer.buildWithScope(layer, scope)
-          yield* Effect.flatMap(leased(), (one) => claim(one)).pipe(Effect.provide(context))
-          yield* settle
-          const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+          const { closed, end, free, outcomes } = yield* closing
           if (isTold) yield* Effect.yieldNow()
           yield* end(outcome)
-          yield* Fiber.join(closing)
+          yield* Fiber.join(closed)
           assert.strictEqual(yield* Queue.size(outcomes), 1)
-          assert.strictEqual(yield* Effect.provide(free, context), places)
+          assert.strictEqual(yield* free, places)
         })
     )
   }

@@ -8,7 +8,7 @@ export interface IdReference {
   readonly kind: "id"
   /** The TypeID's prefix (`whk`), or the collection whose rows have it (`clients`). */
   readonly of: string
-  readonly whose: "own" | "any" | "gone" | "unknown"
+  readonly whose: "own" | "all" | "gone" | "unknown"
   readonly nth: number
 }
 

@@ -54,7 +54,7 @@ export const make = (clients: ReadonlyArray<string>, isOff: (id: string) => bool
     if (typeof id === "string" && !typeId.test(id)) keep(collection, null, id)
   }
 
-  const any = (of: string): ReadonlyArray<string> => Array.from((kept.get(of) ?? new Map()).values()).flat()
+  const all = (of: string): ReadonlyArray<string> => Array.from((kept.get(of) ?? new Map()).values()).flat()
 
   for (const client of clients) keep("clients", client, client)
 
@@ -76,8 +76,8 @@ export const make = (clients: ReadonlyArray<string>, isOff: (id: string) => bool
       }
     },
     resolve: ({ nth, of, whose }, client) => {
-      const own = client === null || of === "event-types" ? any(of) : kept.get(of)?.get(client) ?? []
-      const ids = { own, any: any(of), gone: gone.get(of) ?? [], unknown: [] }[whose]
+      const own = client === null || of === "event-types" ? all(of) : kept.get(of)?.get(client) ?? []
+      const ids = { own, all: all(of), gone: gone.get(of) ?? [], unknown: [] }[whose]
       return ids[nth % Math.max(ids.length, 1)] ?? unknown(of, nth)
     },
     ownerOf: (id) => owners.get(id) ?? null

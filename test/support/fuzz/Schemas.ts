@@ -193,7 +193,7 @@ export const reference = (of: string): fc.Arbitrary<Json.IdReference> =>
     of: fc.constant(of),
     whose: fc.oneof(
       { weight: 16, arbitrary: fc.constant("own" as const) },
-      { weight: 2, arbitrary: fc.constant("any" as const) },
+      { weight: 2, arbitrary: fc.constant("all" as const) },
       { weight: 1, arbitrary: fc.constant("gone" as const) },
       { weight: 1, arbitrary: fc.constant("unknown" as const) }
     ),
